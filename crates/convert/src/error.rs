@@ -1,0 +1,194 @@
+//! Everything that can be wrong with a file of weights, by what the caller can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::{Format, Normalization, SourceFormat};
+
+/// What every file must hold, for [`Error::NotVgg16`].
+pub(crate) const VGG16: &str = "13 convolutions of 3x3 with biases, in blocks of 2, 2, 3, 3 and \
+                                3, then at most three dense layers";
+
+/// Why a file was not converted. Whatever it is, the output is as it was before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system refused: see the source.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file to convert.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// There is nothing in the file: download it again.
+    #[error("{path} is empty; download it again")]
+    Empty {
+        /// The file to convert.
+        path: PathBuf,
+    },
+
+    /// The file stands for one that Git LFS keeps: fetch that.
+    #[error(
+        "{path} is a Git LFS pointer and not the weights; run `git lfs pull` in its repository"
+    )]
+    LfsPointer {
+        /// The file to convert.
+        path: PathBuf,
+    },
+
+    /// A browser's page was saved in place of the file: download the file itself.
+    #[error("{path} is a web page and not weights; open it in a browser to see what went wrong")]
+    WebPage {
+        /// The file to convert.
+        path: PathBuf,
+    },
+
+    /// No known format begins like this: convert another file.
+    #[error(
+        "{path} is in no known format: it begins with {found}, expected Keras HDF5 or safetensors"
+    )]
+    UnknownFormat {
+        /// The file to convert.
+        path: PathBuf,
+        /// Its first bytes, escaped.
+        found: String,
+    },
+
+    /// The format is known, but has no reader: convert the file to another format first.
+    #[error("{path}: {format} cannot be read yet; {}", format.remedy())]
+    NotReadableYet {
+        /// The file to convert.
+        path: PathBuf,
+        /// What it is.
+        format: Format,
+    },
+
+    /// The content is not of the format that was asked for: do not ask for one.
+    #[error("{path} is {found}, not what `--from {expected}` asks for; leave that option out")]
+    FormatMismatch {
+        /// The file to convert.
+        path: PathBuf,
+        /// The format asked for.
+        expected: SourceFormat,
+        /// The format by content.
+        found: String,
+    },
+
+    /// The format's own structure does not hold: download the file again.
+    #[error("{path} is {format} but damaged or cut short: {reason}; download it again")]
+    Damaged {
+        /// The file to convert.
+        path: PathBuf,
+        /// What it is.
+        format: Format,
+        /// What the reader stumbled over.
+        reason: String,
+    },
+
+    /// HDF5 that is not Keras's: convert another file.
+    #[error(
+        "{path} is HDF5 but not Keras's: found {found}, expected an attribute `layer_names` or a \
+         group `layers`"
+    )]
+    NotKeras {
+        /// The file to convert.
+        path: PathBuf,
+        /// The names at the top, the first of them.
+        found: String,
+    },
+
+    /// Keras stored the weights in an order that would be converted wrongly: save them again.
+    #[error(
+        "{path} has {found}, expected {expected}; load it in Keras with the TensorFlow backend \
+         and `channels_last`, and save it again"
+    )]
+    KerasOrder {
+        /// The file to convert.
+        path: PathBuf,
+        /// The order that can be converted.
+        expected: &'static str,
+        /// The order that is there.
+        found: String,
+    },
+
+    /// An array does not hold f32: save the weights as such.
+    #[error("`{name}` in {path} holds {found}, expected f32; save the weights as f32")]
+    ElementType {
+        /// The file to convert.
+        path: PathBuf,
+        /// The array.
+        name: String,
+        /// Its element type.
+        found: String,
+    },
+
+    /// The file holds the weights of some other network: convert another file.
+    #[error("{path} is not VGG16: {misfit}; found {found}, expected {VGG16}")]
+    NotVgg16 {
+        /// The file to convert.
+        path: PathBuf,
+        /// The first thing that does not fit.
+        misfit: String,
+        /// What there is: how many layers of which kind, and the first of them.
+        found: String,
+    },
+
+    /// A weight is NaN or infinite: the network it comes from is broken.
+    #[error("`{name}` in {path} holds {found} at index {index}, expected finite numbers")]
+    NotFinite {
+        /// The file to convert.
+        path: PathBuf,
+        /// The array.
+        name: String,
+        /// Place in the array as stored, in row-major order.
+        index: usize,
+        /// The value.
+        found: f32,
+    },
+
+    /// The source names another normalization than was asked for: do not ask for one.
+    #[error(
+        "{path} says that it expects normalization {found}, not {expected}; leave \
+         `--normalization` out"
+    )]
+    NormalizationConflict {
+        /// The file to convert.
+        path: PathBuf,
+        /// The normalization asked for.
+        expected: Normalization,
+        /// The source's own.
+        found: Normalization,
+    },
+
+    /// The source's metadata hold what this version does not understand.
+    #[error("{path} has {found} for `{key}` in its metadata, expected {expected}")]
+    Metadata {
+        /// The file to convert.
+        path: PathBuf,
+        /// Which entry.
+        key: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+        /// What it holds.
+        found: String,
+    },
+
+    /// The output would replace the source: name another.
+    #[error("{path} is both source and output; choose another `--out`")]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The result could not be written.
+    #[error(transparent)]
+    Write(#[from] model::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Write(error.into())
+    }
+}

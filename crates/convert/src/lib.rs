@@ -1,0 +1,30 @@
+//! Published VGG16 weight files, in whatever form they come, to this project's safetensors.
+//!
+//! ```text
+//! bytes -> Source (format by content) -> Reader (named layers, as stored)
+//!       -> Network (VGG16 recognised, by names or by shapes) -> axes reordered -> safetensors
+//! ```
+//!
+//! [`convert()`] is the whole way. Each format has one reader, behind one trait, that lists named
+//! arrays and knows nothing of VGG16; recognition sees names and shapes alone and knows nothing of
+//! formats; the axis orders meet in one place. What is not VGG16, whole and as published in all
+//! but its widths, is refused with what was found and what was expected: a file that converts is
+//! right, and nothing is guessed that could be silently wrong.
+//!
+//! Source files are untrusted: none can make this crate panic, and no length that a file claims
+//! is allocated before it has been checked.
+
+mod axes;
+mod conversion;
+mod error;
+mod normalization;
+mod reader;
+mod recognition;
+mod report;
+mod source;
+
+pub use conversion::{Conversion, Converted, Layers, Request, convert};
+pub use error::Error;
+pub use normalization::{Normalization, NormalizationReason};
+pub use recognition::Naming;
+pub use source::{Format, SourceFormat};

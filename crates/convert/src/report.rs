@@ -1,0 +1,46 @@
+//! A conversion as a table for people.
+
+use std::fmt;
+
+use crate::{Conversion, Naming};
+
+/// One line a parameter, aligned, then where it came from and what is to be known about it.
+impl fmt::Display for Conversion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = vec![["in the source", "here", "shape", "mean", "std"].map(str::to_owned)];
+        rows.extend(self.converted.iter().map(|line| {
+            [
+                line.source_name.clone(),
+                line.name.clone(),
+                format!("{:?}", line.shape),
+                format!("{:+.3e}", line.mean),
+                format!("{:.3e}", line.standard_deviation),
+            ]
+        }));
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let widths: [usize; 5] = std::array::from_fn(width);
+        for [source, here, shape, mean, deviation] in &rows {
+            writeln!(
+                f,
+                "{source:<0$}  {here:<1$}  {shape:<2$}  {mean:>3$}  {deviation:>4$}",
+                widths[0], widths[1], widths[2], widths[3], widths[4]
+            )?;
+        }
+        let parameters: usize =
+            self.converted.iter().map(|line| line.shape.iter().product::<usize>()).sum();
+        let naming = match self.naming {
+            Naming::Vggface => "VGGFace's layer names",
+            Naming::Keras => "Keras's layer names",
+            Naming::Order => "the order and shapes of its layers",
+        };
+        writeln!(f, "parameters     {parameters}")?;
+        writeln!(f, "recognised by  {naming}, in {}", self.format)?;
+        writeln!(f, "normalization  {}, {}", self.normalization, self.normalization_reason)?;
+        match self.left_out.as_slice() {
+            [] => writeln!(f, "left out       nothing")?,
+            names => writeln!(f, "left out       {}", names.join(", "))?,
+        }
+        writeln!(f, "source sha256  {}", self.source_sha256)?;
+        write!(f, "result sha256  {}", self.sha256)
+    }
+}

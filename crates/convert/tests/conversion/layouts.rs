@@ -1,0 +1,116 @@
+//! Every layout that Keras has used gives the same tensors, to the bit.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use convert::{Conversion, Naming, Normalization, convert};
+use model::WeightsFile;
+
+use crate::golden::{bits, expected, golden, request};
+
+/// Parameters of the whole network, of which the two files of a transfer have no fc7.
+const VGGFACE: usize = 32;
+const TRANSFER: usize = 30;
+
+/// Converts a golden file and holds every tensor against the expected ones.
+#[track_caller]
+fn converts(name: &str, parameters: usize) -> Conversion {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let conversion = convert(&request(&golden(name), &out)).unwrap();
+    let file = WeightsFile::read(&out).unwrap();
+    assert_eq!(file.tensors().len(), parameters);
+    assert_eq!(file.sha256(), conversion.sha256);
+    assert_eq!(file.metadata().source, name);
+    assert_eq!(file.metadata().source_sha256, conversion.source_sha256);
+    assert_eq!(file.metadata().normalization, conversion.normalization.to_string());
+    assert_eq!(file.metadata().identities, None);
+    assert_eq!(file.widths().unwrap().blocks, [2, 3, 4, 5, 6]);
+    equal(file.tensors(), parameters == TRANSFER);
+    conversion
+}
+
+#[track_caller]
+fn equal(found: &BTreeMap<String, Tensor>, is_transfer: bool) {
+    let expected = expected();
+    for (name, tensor) in found {
+        let expected_name = match name.strip_prefix("fc8") {
+            Some(part) if is_transfer => format!("seed.fc8{part}"),
+            _ => name.clone(),
+        };
+        let expected = &expected[&expected_name];
+        assert_eq!(tensor.dims(), expected.dims(), "{name}");
+        assert_eq!(bits(tensor), bits(expected), "{name}");
+    }
+}
+
+#[test]
+fn keras_3_weights_convert() {
+    assert_eq!(converts("keras3.weights.h5", VGGFACE).naming, Naming::Vggface);
+}
+
+#[test]
+fn keras_3_weights_without_layer_names_convert_by_order() {
+    let conversion = converts("keras3_unnamed.weights.h5", VGGFACE);
+    assert_eq!(conversion.naming, Naming::Order);
+    assert_eq!(conversion.normalization, Normalization::VggfaceV1);
+}
+
+#[test]
+fn keras_3_models_convert() {
+    assert_eq!(converts("keras3_model.h5", VGGFACE).naming, Naming::Vggface);
+}
+
+#[test]
+fn models_inside_models_convert() {
+    for name in ["keras3_transfer.weights.h5", "keras3_transfer_model.h5"] {
+        let conversion = converts(name, TRANSFER);
+        assert_eq!(conversion.naming, Naming::Keras);
+        assert_eq!(conversion.normalization, Normalization::Imagenet);
+    }
+}
+
+#[test]
+fn dense_layers_stored_as_convolutions_convert() {
+    assert_eq!(converts("keras3_fc_as_convolution.h5", VGGFACE).naming, Naming::Order);
+}
+
+#[test]
+fn keras_2_weights_convert() {
+    let conversion = converts("keras2.h5", VGGFACE);
+    assert_eq!(conversion.naming, Naming::Vggface);
+    assert_eq!(conversion.normalization, Normalization::VggfaceV1);
+    assert_eq!(conversion.converted[0].source_name, "/conv1_1/conv1_1/kernel:0");
+}
+
+#[test]
+fn keras_2_models_with_split_lists_of_names_convert() {
+    let conversion = converts("keras2_model.h5", VGGFACE);
+    assert_eq!(conversion.converted[0].source_name, "/model_weights/conv1_1/conv1_1/kernel:0");
+}
+
+#[test]
+fn compressed_arrays_and_variable_strings_convert() {
+    assert_eq!(converts("keras2_block_gzip.h5", VGGFACE).naming, Naming::Keras);
+}
+
+#[test]
+fn keras_1_weights_convert() {
+    assert_eq!(converts("keras1.h5", VGGFACE).naming, Naming::Order);
+}
+
+#[test]
+fn report_describes_the_stored_values() {
+    let conversion = converts("keras2.h5", VGGFACE);
+    let expected = expected();
+    for line in &conversion.converted {
+        let values = expected[&line.name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let count = values.len() as f64;
+        let mean = values.iter().copied().map(f64::from).sum::<f64>() / count;
+        // The order of summation differs; 1e-12 is far above its effect on some hundred values.
+        assert!((line.mean - mean).abs() < 1e-12, "{}: {} {mean}", line.name, line.mean);
+    }
+    let text = conversion.to_string();
+    assert!(text.contains("/fc6/fc6/kernel:0"), "{text}");
+    assert!(text.contains(&conversion.sha256) && text.contains(&conversion.source_sha256));
+}

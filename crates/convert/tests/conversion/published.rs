@@ -1,0 +1,29 @@
+//! A published file, where there is one.
+
+use std::path::Path;
+
+use convert::{Naming, Normalization, convert};
+use model::{WeightsFile, Widths};
+
+use crate::golden::request;
+
+/// Keras's VGG16 for ImageNet without its top, beside the checkout; skipped where it is missing.
+#[test]
+fn imagenets_vgg16_is_recognized() {
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    let file = Path::new(shared).join("weights/vgg16_imagenet_notop.h5");
+    if !file.exists() {
+        eprintln!("skipped: {} is not there", file.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("imagenet.safetensors");
+    let conversion = convert(&request(&file, &out)).unwrap();
+    assert_eq!(conversion.naming, Naming::Keras);
+    assert_eq!(conversion.normalization, Normalization::Imagenet);
+    assert_eq!(conversion.converted.len(), 26);
+    let parameters: usize =
+        conversion.converted.iter().map(|line| line.shape.iter().product::<usize>()).sum();
+    assert_eq!(parameters, 14_714_688);
+    assert_eq!(WeightsFile::read(&out).unwrap().widths().unwrap(), Widths::VGG16);
+}

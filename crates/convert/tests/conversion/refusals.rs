@@ -1,0 +1,102 @@
+//! Each kind of file that must not convert is refused by its own error, and harms nothing.
+
+use std::fs;
+use std::path::Path;
+
+use convert::{Error, Format, convert};
+
+use crate::golden::{golden, request};
+
+/// Converts over an output that is there and must stay as it is.
+#[track_caller]
+fn refused(file: &Path) -> Error {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    fs::write(&out, "as before").unwrap();
+    let error = convert(&request(file, &out)).unwrap_err();
+    assert_eq!(fs::read_to_string(&out).unwrap(), "as before");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    let text = error.to_string();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    error
+}
+
+#[track_caller]
+fn refused_content(content: &[u8]) -> Error {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weights.h5");
+    fs::write(&file, content).unwrap();
+    refused(&file)
+}
+
+#[test]
+fn other_networks_are_refused_with_what_they_are() {
+    let error = refused(&golden("residual.weights.h5"));
+    assert!(matches!(error, Error::NotVgg16 { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("5 convolutions, 1 dense and 2 other layers"), "{text}");
+    assert!(text.contains("expected 13 convolutions of 3x3"), "{text}");
+
+    let error = refused(&golden("two_convolutions.h5"));
+    assert!(matches!(error, Error::NotVgg16 { .. }), "{error}");
+    assert!(error.to_string().contains("found 2 convolutions, 1 dense"), "{error}");
+}
+
+#[test]
+fn orders_that_would_convert_wrongly_are_refused() {
+    for name in ["theano.h5", "channels_first.h5", "keras0.h5"] {
+        let error = refused(&golden(name));
+        assert!(matches!(error, Error::KerasOrder { .. }), "{name}: {error}");
+    }
+}
+
+#[test]
+fn other_types_than_f32_are_refused() {
+    match refused(&golden("float64.h5")) {
+        Error::ElementType { found, .. } => assert_eq!(found, "f64"),
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
+fn hdf5_of_others_is_refused() {
+    let error = refused(&golden("no_keras.h5"));
+    assert!(matches!(error, Error::NotKeras { .. }), "{error}");
+    assert!(error.to_string().contains("temperature"), "{error}");
+}
+
+#[test]
+fn formats_without_a_reader_are_named() {
+    let error = refused_content(b"PK\x03\x04\x14\0\0\0archive/data.pkl");
+    assert!(matches!(error, Error::NotReadableYet { format: Format::PytorchArchive, .. }));
+    let error = refused_content(b"PK\x03\x04\x14\0\0\0metadata.json");
+    assert!(error.to_string().contains("convert its `model.weights.h5`"), "{error}");
+}
+
+#[test]
+fn what_is_no_file_of_weights_is_refused() {
+    assert!(matches!(refused_content(b""), Error::Empty { .. }));
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 580070376\n";
+    assert!(matches!(refused_content(pointer), Error::LfsPointer { .. }));
+    assert!(matches!(refused_content(b"<!DOCTYPE html>"), Error::WebPage { .. }));
+    assert!(matches!(refused_content(b"weights"), Error::UnknownFormat { .. }));
+    assert!(matches!(refused(Path::new("nowhere.h5")), Error::Read { .. }));
+    assert!(matches!(refused(&golden("")), Error::Read { .. }));
+}
+
+#[test]
+fn names_that_would_write_over_a_terminal_are_refused() {
+    let bytes = fs::read(golden("keras3.weights.h5")).unwrap();
+    let name = bytes.windows(7).position(|window| window == b"conv5_3").unwrap();
+    let error = refused_content(&[&bytes[..name], b"\x1b", &bytes[name + 1..]].concat());
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(!error.to_string().contains('\x1b'), "{error:?}");
+}
+
+#[test]
+fn output_without_a_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("missing/out.safetensors");
+    let result = convert(&request(&golden("keras2.h5"), &out));
+    assert!(matches!(result, Err(Error::Write(_))));
+}

@@ -1,0 +1,63 @@
+//! Memory that a thread keeps between tasks, and output that tasks share.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+thread_local! {
+    static BUFFER: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// Lends `work` buffers of the given lengths, with any finite or non-finite values in them, from this thread's store.
+///
+/// Fresh buffers of some MiB for each task would cost a page fault every 4 KiB.
+pub(crate) fn with_buffers<const COUNT: usize>(
+    lengths: [usize; COUNT],
+    work: impl FnOnce([&mut [f32]; COUNT]),
+) {
+    let mut buffer = BUFFER.take();
+    let total: usize = lengths.iter().sum();
+    if buffer.len() < total {
+        buffer.resize(total, 0.0);
+    }
+    let mut rest = buffer.as_mut_slice();
+    work(lengths.map(|length| {
+        let (taken, others) = std::mem::take(&mut rest).split_at_mut(length);
+        rest = others;
+        taken
+    }));
+    BUFFER.set(buffer);
+}
+
+/// A slice of which several tasks write different parts.
+pub(crate) struct SharedSlice<'a> {
+    start: *mut f32,
+    length: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it stands for a `&mut [f32]`, which may be sent; `range_mut` makes its caller keep the parts apart.
+unsafe impl Send for SharedSlice<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SharedSlice<'_> {}
+
+impl<'a> SharedSlice<'a> {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), length: slice.len(), lifetime: PhantomData }
+    }
+
+    /// The elements of `range`.
+    ///
+    /// # Safety
+    ///
+    /// While the result lives, no other call may have given out any of its elements.
+    #[expect(clippy::mut_from_ref, reason = "the caller keeps the parts apart")]
+    pub(crate) unsafe fn range_mut(&self, range: Range<usize>) -> &mut [f32] {
+        assert!(
+            range.start <= range.end && range.end <= self.length,
+            "a part lies outside the slice"
+        );
+        // SAFETY: the range lies in the slice borrowed for 'a, and the caller keeps it apart from all others.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+}

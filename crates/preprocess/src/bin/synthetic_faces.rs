@@ -1,0 +1,72 @@
+//! `synthetic-faces`: drawn faces, one folder a person, for trying everything out.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result and its error")]
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use preprocess::Side;
+use preprocess::synthetic::{Gallery, write_gallery};
+
+/// Draws faces of people who do not exist, in one folder a person as `prepare` reads them.
+///
+/// The same seed gives the same faces, and person K of a seed is the same whoever else is drawn.
+#[derive(Parser)]
+#[command(
+    name = "synthetic-faces",
+    version,
+    after_help = "Examples:
+  synthetic-faces --out data/synthetic
+  synthetic-faces --out data/others --first-identity 1000 --identities 200 --photographs 20"
+)]
+struct Arguments {
+    /// Folder to fill
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How many people
+    #[arg(long, default_value = "12")]
+    identities: NonZeroU64,
+    /// How many photographs of each
+    #[arg(long, default_value = "12")]
+    photographs: NonZeroU64,
+    /// Seed of people and photographs
+    #[arg(long, default_value = "7")]
+    seed: u64,
+    /// Number of the first person
+    #[arg(long, default_value = "0")]
+    first_identity: u64,
+    /// Side of the photographs in pixels, 48 to 4096
+    #[arg(long, default_value = "96")]
+    side: Side,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { out, identities, photographs, seed, first_identity, side } = arguments;
+    let gallery = Gallery {
+        seed: *seed,
+        first_identity: *first_identity,
+        identities: *identities,
+        photographs: *photographs,
+        side: *side,
+    };
+    let progress = ProgressBar::no_length()
+        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} faces, {eta} left")?);
+    write_gallery(&gallery, out, &progress)
+        .with_context(|| format!("drawing faces into {}", out.display()))?;
+    println!("{}: {identities} people, {photographs} photographs of each", out.display());
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! The stage: a folder of faces becomes a prepared set on disk.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::decode::{decode, hexadecimal};
+use crate::framing::{RESIZE_FILTER, resize};
+use crate::manifest::{Counts, FORMAT_VERSION, ImageRecord, Manifest, Skipped};
+use crate::prepared::Prepared;
+use crate::scan::{Candidate, Scan, scan};
+use crate::settings::Settings;
+use crate::staging::Staging;
+use crate::{Error, shard};
+
+/// Prepared images held in memory between decoding, in parallel, and writing, in order.
+const CHUNK_BYTES: usize = 64 << 20;
+
+/// What a run of [`prepare`] came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The set was there already, of the same photographs and settings.
+    UpToDate(Manifest),
+    /// The set was made.
+    Made(Manifest),
+}
+
+impl Outcome {
+    /// What the set holds.
+    pub fn manifest(&self) -> &Manifest {
+        match self {
+            Self::UpToDate(manifest) | Self::Made(manifest) => manifest,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { identities, images, skipped, ignored } = self.manifest().counts;
+        let deed = match self {
+            Self::UpToDate(_) => "up to date",
+            Self::Made(_) => "prepared",
+        };
+        write!(
+            formatter,
+            "{deed}: {identities} people, {images} images, {skipped} photographs skipped, \
+             {ignored} other entries ignored"
+        )
+    }
+}
+
+/// Prepares the photographs under `faces`, one folder a person, and writes the set to `out`.
+///
+/// The set appears whole or not at all, in place of an earlier set in `out`. If `out` holds a set
+/// of the same photographs (by path, length and time of change) and settings, nothing is done.
+/// Memory does not grow with the number of photographs.
+///
+/// # Errors
+///
+/// [`Error::NoFolder`], [`Error::TooFewPeople`], [`Error::TooManySkipped`],
+/// [`Error::ForeignOutput`] if `out` holds anything but a prepared set, [`Error::FormatVersion`] or
+/// [`Error::BrokenManifest`] if that set is not one we can read, [`Error::Busy`], and
+/// [`Error::Read`] or [`Error::Write`] for the file system's own. An earlier set is then as it was.
+pub fn prepare(
+    faces: &Path,
+    out: &Path,
+    settings: &Settings,
+    progress: &ProgressBar,
+) -> Result<Outcome, Error> {
+    let _span = tracing::info_span!("prepare").entered();
+    let scan = scan(faces)?;
+    let fingerprint = fingerprint(&scan, settings);
+    // Renaming would replace a link, not what it points to.
+    let out = match fs::canonicalize(out) {
+        Ok(out) => out,
+        Err(_) => std::path::absolute(out).map_err(Error::read(out))?,
+    };
+    if let Some(manifest) = up_to_date(&out, &fingerprint)? {
+        return Ok(Outcome::UpToDate(manifest));
+    }
+    let staging = Staging::claim(&out)?;
+    let manifest = build(faces, &scan, settings, fingerprint, &staging.set(), progress)?;
+    staging.publish()?;
+    Ok(Outcome::Made(manifest))
+}
+
+/// A photograph, cropped and resized.
+struct Frame {
+    pixels: Vec<u8>,
+    sha256: String,
+    width: u32,
+    height: u32,
+}
+
+fn build(
+    faces: &Path,
+    scan: &Scan,
+    settings: &Settings,
+    source_fingerprint: String,
+    set: &Path,
+    progress: &ProgressBar,
+) -> Result<Manifest, Error> {
+    let min_faces = settings.min_faces.get();
+    // Nobody's photographs are decoded who cannot have enough of them.
+    let work: Vec<(&str, &Candidate)> = scan
+        .people
+        .iter()
+        .filter(|person| person.candidates.len() >= min_faces)
+        .flat_map(|person| person.candidates.iter().map(|photograph| (&*person.name, photograph)))
+        .collect();
+    progress.set_length(work.len() as u64);
+    let mut assembly = Assembly::new(set, settings);
+    let mut skipped = scan.unnameable.clone();
+    for chunk in work.chunks((CHUNK_BYTES / settings.side.image_bytes()).clamp(16, 256)) {
+        let frames: Vec<Result<Frame, String>> = chunk
+            .par_iter()
+            .map(|(_, photograph)| {
+                let frame = frame(&faces.join(&photograph.path), settings);
+                progress.inc(1);
+                frame
+            })
+            .collect();
+        for ((person, photograph), frame) in chunk.iter().zip(frames) {
+            let path = photograph.path.clone();
+            match frame {
+                Ok(frame) => assembly.add(person, path, frame)?,
+                Err(reason) => skipped.push(Skipped { path, reason }),
+            }
+        }
+    }
+    progress.finish_and_clear();
+    skipped.sort();
+    for Skipped { path, reason } in &skipped {
+        tracing::warn!(path, reason, "skipped");
+    }
+    refuse_too_many_skipped(&skipped, work.len() + scan.unnameable.len(), settings)?;
+    let (identities, images, sha256) = assembly.finish()?;
+    if identities.len() < 2 {
+        return Err(Error::TooFewPeople {
+            path: faces.to_owned(),
+            found: identities.len(),
+            min_faces,
+            most: scan.people.iter().map(|person| person.candidates.len()).max().unwrap_or(0),
+        });
+    }
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        counts: Counts {
+            identities: identities.len(),
+            images: images.len(),
+            skipped: skipped.len(),
+            ignored: scan.ignored,
+        },
+        side: settings.side,
+        crop: settings.crop,
+        resize_filter: RESIZE_FILTER.to_owned(),
+        min_faces,
+        max_photograph_pixels: settings.max_photograph_pixels.get(),
+        shard_images: shard::images_per_shard(settings.side),
+        source_fingerprint,
+        sha256,
+        identities,
+        images,
+        skipped,
+    };
+    manifest.write(set)?;
+    Ok(manifest)
+}
+
+fn frame(path: &Path, settings: &Settings) -> Result<Frame, String> {
+    let photograph = decode(path, settings.max_photograph_pixels.get())?;
+    let (width, height) = photograph.pixels.dimensions();
+    let pixels = resize(&photograph.pixels, settings.crop, settings.side);
+    Ok(Frame { pixels, sha256: photograph.sha256, width, height })
+}
+
+fn refuse_too_many_skipped(
+    skipped: &[Skipped],
+    tried: usize,
+    settings: &Settings,
+) -> Result<(), Error> {
+    let allowed = settings.max_skipped_share.get();
+    match skipped.first() {
+        Some(first) if skipped.len() as f64 > allowed * tried as f64 => {
+            Err(Error::TooManySkipped {
+                skipped: skipped.len(),
+                tried,
+                allowed,
+                first: first.path.clone(),
+                reason: first.reason.clone(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The set under construction: frames come in order, shards go out as they fill up.
+struct Assembly<'a> {
+    set: &'a Path,
+    settings: &'a Settings,
+    identities: Vec<String>,
+    images: Vec<ImageRecord>,
+    digest: Sha256,
+    /// Pixels of the shard that is filling up.
+    pixels: Vec<u8>,
+    shards: usize,
+    /// The person whose frames are coming in.
+    person: String,
+    /// That person's frames while there are too few to keep them.
+    waiting: Vec<(String, Frame)>,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(set: &'a Path, settings: &'a Settings) -> Self {
+        let (side, crop) = (settings.side.px(), settings.crop);
+        let digest = Sha256::new_with_prefix(format!(
+            "format_version={FORMAT_VERSION} side={side} crop={crop} \
+             resize_filter={RESIZE_FILTER}\n"
+        ));
+        Self {
+            set,
+            settings,
+            identities: Vec::new(),
+            images: Vec::new(),
+            digest,
+            pixels: Vec::new(),
+            shards: 0,
+            person: String::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, person: &str, path: String, frame: Frame) -> Result<(), Error> {
+        if self.person != person {
+            person.clone_into(&mut self.person);
+            self.waiting.clear();
+        }
+        self.waiting.push((path, frame));
+        let is_kept = self.identities.last().is_some_and(|last| last == person);
+        if !is_kept {
+            if self.waiting.len() < self.settings.min_faces.get() {
+                return Ok(());
+            }
+            self.identities.push(person.to_owned());
+        }
+        for (path, frame) in std::mem::take(&mut self.waiting) {
+            self.append(path, &frame)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, path: String, frame: &Frame) -> Result<(), Error> {
+        let label = u32::try_from(self.identities.len() - 1).expect("fewer than 2^32 people");
+        self.digest.update(label.to_le_bytes());
+        self.digest.update(&frame.pixels);
+        self.pixels.extend_from_slice(&frame.pixels);
+        let Frame { width, height, .. } = *frame;
+        self.images.push(ImageRecord { path, label, sha256: frame.sha256.clone(), width, height });
+        if self.images.len().is_multiple_of(shard::images_per_shard(self.settings.side)) {
+            self.write_shard()?;
+        }
+        Ok(())
+    }
+
+    fn write_shard(&mut self) -> Result<(), Error> {
+        shard::write(&shard::path(self.set, self.shards), self.settings.side, &self.pixels)?;
+        self.shards += 1;
+        self.pixels.clear();
+        Ok(())
+    }
+
+    /// Identities, images and the SHA-256 of the whole.
+    fn finish(mut self) -> Result<(Vec<String>, Vec<ImageRecord>, String), Error> {
+        if !self.pixels.is_empty() {
+            self.write_shard()?;
+        }
+        for identity in &self.identities {
+            self.digest.update(identity);
+            self.digest.update([0]);
+        }
+        Ok((self.identities, self.images, hexadecimal(&self.digest.finalize())))
+    }
+}
+
+/// What decides whether a set must be made anew.
+fn fingerprint(scan: &Scan, settings: &Settings) -> String {
+    let Settings { min_faces, crop, side, max_skipped_share, max_photograph_pixels } = settings;
+    let mut digest = Sha256::new_with_prefix(format!(
+        "{FORMAT_VERSION} {} {min_faces} {crop} {} {} {max_photograph_pixels} {RESIZE_FILTER}\n",
+        env!("CARGO_PKG_VERSION"),
+        side.px(),
+        max_skipped_share.get(),
+    ));
+    for photograph in scan.people.iter().flat_map(|person| &person.candidates) {
+        let Candidate { path, size_bytes, modified } = photograph;
+        digest.update(format!("{path}\0{size_bytes}\0{}\n", modified.as_nanos()));
+    }
+    for Skipped { path, .. } in &scan.unnameable {
+        digest.update(format!("{path}\n"));
+    }
+    hexadecimal(&digest.finalize())
+}
+
+/// The manifest in `out` if there is nothing to do; an error if `out` is not ours to replace.
+fn up_to_date(out: &Path, fingerprint: &str) -> Result<Option<Manifest>, Error> {
+    if !out.exists() {
+        return Ok(None);
+    }
+    if !out.is_dir() {
+        return Err(Error::OutputName { path: out.to_owned() });
+    }
+    let entries: Vec<PathBuf> = fs::read_dir(out)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(Error::read(out))?;
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let names =
+        entries.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
+    let has_manifest = Manifest::path(out).is_file();
+    for name in names {
+        let is_ours = name == Manifest::FILE_NAME || shard::is_shard_name(&name);
+        if !has_manifest || !is_ours {
+            return Err(Error::ForeignOutput { path: out.to_owned(), entry: name.into_owned() });
+        }
+    }
+    let manifest = Manifest::read(out)?;
+    if manifest.source_fingerprint != fingerprint {
+        return Ok(None);
+    }
+    match Prepared::open(out) {
+        Ok(_) => Ok(Some(manifest)),
+        Err(error) => {
+            tracing::warn!(%error, "the earlier set is damaged and is made anew");
+            Ok(None)
+        }
+    }
+}

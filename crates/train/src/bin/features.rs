@@ -1,0 +1,69 @@
+//! `cargo xtask features`: a layer's output for every image of a prepared set.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use train::{
+    device::DeviceChoice,
+    features::{Config, FeatureFile, export},
+    training::Interrupt,
+};
+
+/// Writes a layer's output for every image of a prepared set to a safetensors file
+#[derive(Parser)]
+#[command(name = "cargo xtask features", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// The prepared set, made by `cargo xtask prepare`
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// A weights file, made by `cargo xtask convert-weights`
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// pool1 to pool5, a convolution such as `conv5_3`, fc6, fc7 (after their ReLU), fc8 (logits)
+    #[arg(long, value_name = "NAME")]
+    layer: String,
+    /// The file to write: `features` (f32) and `labels` (u32), in the manifest's order
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+}
+
+const EXAMPLES: &str = "\
+Example:
+  cargo xtask features --data data/lfw-224 --weights weights/vggface.safetensors --layer pool5 \\
+      --out data/lfw-pool5.safetensors";
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .init();
+    match run(Arguments::parse()) {
+        Ok(file) => {
+            println!("{}: {} images, {:?} each", file.path().display(), file.len(), file.shape());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let code = if error.is_usage() { 2 } else { 1 };
+            eprintln!("error: {:#}", anyhow::Error::from(error));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<FeatureFile, train::Error> {
+    let config = Config {
+        data: arguments.data,
+        weights: arguments.weights,
+        layer: arguments.layer,
+        out: arguments.out,
+        device: arguments.device,
+    };
+    export(&config, &Interrupt::on_signal()?)
+}

@@ -1,0 +1,194 @@
+//! What can go wrong in this crate, by what the caller can do about it.
+
+use std::{io, path::PathBuf};
+
+use crate::folds::FoldsError;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name of no built-in recipe.
+    #[error(
+        "no recipe is called `{name}`; there are {known}, or give the path of a file that ends in .toml"
+    )]
+    UnknownRecipe {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A recipe that cannot be followed.
+    #[error("recipe {name}: {problem}")]
+    Recipe {
+        /// Name or path.
+        name: String,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// The folds cannot be drawn.
+    #[error(transparent)]
+    Folds(#[from] FoldsError),
+    /// A fold that the split does not have.
+    #[error("fold {fold} is out of range, expected 0 to {last}: the split has {folds} folds")]
+    FoldOutOfRange {
+        /// What was asked for.
+        fold: usize,
+        /// How many there are.
+        folds: usize,
+        /// The last that there is.
+        last: usize,
+    },
+    /// The data set cannot be trained on.
+    #[error("{path}: {problem}")]
+    Data {
+        /// The prepared set.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// The weights file does not fit the data or the recipe.
+    #[error("{path}: {problem}")]
+    Weights {
+        /// The weights file.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// The output folder holds another run.
+    #[error(
+        "{path} holds another run: {what} is {found} there, {expected} now; choose another --out"
+    )]
+    OtherRun {
+        /// The output folder.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// Its value in the folder.
+        found: String,
+        /// Its value now.
+        expected: String,
+    },
+    /// The output folder cannot be used.
+    #[error("{path}: {problem}")]
+    Output {
+        /// The output folder.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// The device is not there.
+    #[error("device {device} is not there: {problem}")]
+    Device {
+        /// What was asked for.
+        device: String,
+        /// Why it cannot be had, and what to do.
+        problem: String,
+    },
+    /// The loss left the numbers.
+    #[error(
+        "the loss is {loss} at step {step} (fold {fold}, stage `{stage}`, epoch {epoch}, learning \
+         rate {learning_rate:e}); lower the rate, or freeze the base first as in --recipe two-stage"
+    )]
+    NonFiniteLoss {
+        /// From 0.
+        fold: usize,
+        /// The stage's name.
+        stage: String,
+        /// From 1, in the stage.
+        epoch: usize,
+        /// From 1, in the stage.
+        step: usize,
+        /// NaN or an infinity.
+        loss: f32,
+        /// The rate of that step.
+        learning_rate: f64,
+    },
+    /// Ctrl-C.
+    #[error(
+        "interrupted in fold {fold}; the folds that are done are kept, the same command goes on \
+         with the others"
+    )]
+    Interrupted {
+        /// The fold that was not finished, from 0.
+        fold: usize,
+    },
+    /// Ctrl-C while features were computed.
+    #[error("interrupted while computing features; nothing was trained")]
+    InterruptedFeatures,
+    /// A layer that the network does not have.
+    #[error("no layer is called `{layer}`; there are {known}")]
+    UnknownLayer {
+        /// What was asked for.
+        layer: String,
+        /// What there is.
+        known: String,
+    },
+    /// A parameter took part in no gradient.
+    #[error("`{name}` has no gradient: it takes no part in the loss")]
+    NoGradient {
+        /// The parameter.
+        name: String,
+    },
+    /// A file could not be read.
+    #[error("reading {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("writing {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of this project's that is broken or of another version.
+    #[error("{path}: {problem}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// From reading prepared data.
+    #[error(transparent)]
+    Preprocess(#[from] preprocess::Error),
+    /// From the network or its weights.
+    #[error(transparent)]
+    Model(Box<model::Error>),
+    /// Ctrl-C cannot be listened to.
+    #[error("no handler for Ctrl-C could be set")]
+    Signal(#[from] ctrlc::Error),
+    /// From tensor arithmetic.
+    #[error("tensor arithmetic failed: {}", .0.to_string().lines().next().unwrap_or_default())]
+    Tensor(candle_core::Error),
+}
+
+impl From<model::Error> for Error {
+    fn from(error: model::Error) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+impl Error {
+    /// Whether the command was called wrongly, rather than failed.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownRecipe { .. }
+                | Self::Recipe { .. }
+                | Self::FoldOutOfRange { .. }
+                | Self::UnknownLayer { .. }
+        )
+    }
+}

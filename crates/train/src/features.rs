@@ -1,0 +1,64 @@
+//! The output of frozen layers, computed once for each image and shared by epochs, folds and runs.
+
+mod cache;
+mod export;
+mod file;
+mod key;
+
+pub use cache::FeatureCache;
+pub use export::{Config, export};
+pub use file::{FeatureFile, FeatureMetadata, FeatureWriter};
+pub use key::feature_key;
+pub(crate) use key::network_sha256;
+
+use candle_core::{Device, Tensor};
+use indicatif::ProgressBar;
+use model::{Cut, Mode, Vgg16};
+
+use crate::{
+    Error,
+    training::{Inputs, Interrupt},
+};
+
+/// Images that go through the frozen layers at once.
+const BATCH: usize = 32;
+
+/// Runs every image of `inputs` through the layers from `from` to `to` and writes what comes out.
+///
+/// # Errors
+///
+/// [`Error::Interrupted`] after Ctrl-C, and whatever reading, the network or writing reports.
+pub fn compute(
+    network: &Vgg16,
+    inputs: &Inputs<'_>,
+    (from, to): (Cut, Cut),
+    mut writer: FeatureWriter,
+    progress: &ProgressBar,
+    interrupt: &Interrupt,
+) -> Result<FeatureFile, Error> {
+    let images = inputs.len();
+    progress.set_length(images as u64);
+    for start in (0..images).step_by(BATCH) {
+        if interrupt.is_raised() {
+            return Err(Error::InterruptedFeatures);
+        }
+        let indices: Vec<usize> = (start..images.min(start + BATCH)).collect();
+        let batch = inputs.read(&indices, 0, network.device())?;
+        let features = network.forward(from, to, &batch, Mode::Eval)?;
+        writer.append(&features.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?)?;
+        progress.inc(indices.len() as u64);
+    }
+    progress.finish_and_clear();
+    writer.finish()
+}
+
+/// A batch of features as a tensor of the device.
+pub(crate) fn batch_tensor(
+    features: Vec<f32>,
+    images: usize,
+    shape: &[usize],
+    device: &Device,
+) -> Result<Tensor, Error> {
+    let shape: Vec<usize> = std::iter::once(images).chain(shape.iter().copied()).collect();
+    Ok(Tensor::from_vec(features, shape, device)?)
+}

@@ -1,0 +1,150 @@
+//! Where features are kept, and the cheapest way to come by them.
+
+use std::path::{Path, PathBuf};
+
+use model::{Cut, Vgg16};
+use preprocess::{Normalization, Prepared};
+
+use super::{FeatureFile, FeatureMetadata, FeatureWriter, compute, feature_key};
+use crate::{
+    Error,
+    training::{Inputs, Interrupt},
+};
+
+/// Features of one prepared set on disk, each file under its layer and key.
+#[derive(Debug)]
+pub struct FeatureCache<'a> {
+    folder: PathBuf,
+    prepared: &'a Prepared,
+    normalization: Normalization,
+    weights_sha256: String,
+}
+
+impl<'a> FeatureCache<'a> {
+    /// A cache in this folder, which is made when it is first needed.
+    pub fn new(
+        folder: &Path,
+        prepared: &'a Prepared,
+        normalization: Normalization,
+        weights_sha256: &str,
+    ) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            prepared,
+            normalization,
+            weights_sha256: weights_sha256.to_owned(),
+        }
+    }
+
+    /// The features at `cut`, computed now unless they are there.
+    ///
+    /// What is missing is computed from the highest cut below that is kept, so that `pool5` costs
+    /// three layers once `pool4` is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InterruptedFeatures`] after Ctrl-C, and whatever the network or the disk report.
+    pub fn features(
+        &self,
+        network: &Vgg16,
+        cut: Cut,
+        interrupt: &Interrupt,
+    ) -> Result<FeatureFile, Error> {
+        let metadata = self.metadata(network, cut)?;
+        let path = self.path(&metadata);
+        if path.exists() {
+            match FeatureFile::open(&path, &metadata) {
+                Ok(file) => return Ok(file),
+                Err(error) => tracing::warn!("{error}; computing it again"),
+            }
+        }
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|source| Error::Write { path: self.folder.clone(), source })?;
+        let (from, lower) = self.nearest_below(network, cut)?;
+        let inputs = match &lower {
+            Some(file) => Inputs::Features(file),
+            None => Inputs::plain(self.prepared, self.normalization),
+        };
+        self.write(network, &inputs, (from, cut), metadata, &path, interrupt)
+    }
+
+    /// Computes the features at `cut` from the images into a file of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`features`](Self::features).
+    pub fn export(
+        &self,
+        network: &Vgg16,
+        cut: Cut,
+        path: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<FeatureFile, Error> {
+        let inputs = Inputs::plain(self.prepared, self.normalization);
+        let metadata = self.metadata(network, cut)?;
+        self.write(network, &inputs, (Cut::IMAGES, cut), metadata, path, interrupt)
+    }
+
+    fn write(
+        &self,
+        network: &Vgg16,
+        inputs: &Inputs<'_>,
+        (from, to): (Cut, Cut),
+        metadata: FeatureMetadata,
+        path: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<FeatureFile, Error> {
+        let shape = network.architecture().shape_at(to)?;
+        tracing::info!(
+            layer = metadata.layer,
+            images = self.prepared.len(),
+            from = from.index().checked_sub(1).map_or("images", |i| &network.layers()[i].name),
+            "computing features"
+        );
+        let progress = crate::progress::bar(&format!("features {}", metadata.layer));
+        let writer = FeatureWriter::create(path, metadata, &shape, self.prepared.labels())?;
+        compute(network, inputs, (from, to), writer, &progress, interrupt)
+    }
+
+    /// The highest cut below `cut` whose features are kept, with these; else the images.
+    fn nearest_below(
+        &self,
+        network: &Vgg16,
+        cut: Cut,
+    ) -> Result<(Cut, Option<FeatureFile>), Error> {
+        for layer in network.layers()[..cut.index() - 1].iter().rev() {
+            let lower = network.architecture().cut_after(&layer.name)?;
+            if !self.holds_layer(&layer.name) {
+                continue;
+            }
+            let metadata = self.metadata(network, lower)?;
+            if let Ok(file) = FeatureFile::open(&self.path(&metadata), &metadata) {
+                return Ok((lower, Some(file)));
+            }
+        }
+        Ok((Cut::IMAGES, None))
+    }
+
+    /// Whether any features of this layer are kept, so that a key is worth computing.
+    fn holds_layer(&self, layer: &str) -> bool {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return false };
+        let prefix = format!("{layer}-");
+        entries
+            .filter_map(Result::ok)
+            .any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+    }
+
+    fn metadata(&self, network: &Vgg16, cut: Cut) -> Result<FeatureMetadata, Error> {
+        let layer = cut.index().checked_sub(1).expect("features lie behind a layer");
+        Ok(FeatureMetadata {
+            layer: network.layers()[layer].name.clone(),
+            weights_sha256: self.weights_sha256.clone(),
+            data_sha256: self.prepared.sha256().to_owned(),
+            key: feature_key(network, cut, self.prepared.sha256(), self.normalization)?,
+        })
+    }
+
+    fn path(&self, metadata: &FeatureMetadata) -> PathBuf {
+        self.folder.join(format!("{}-{}.safetensors", metadata.layer, &metadata.key[..16]))
+    }
+}

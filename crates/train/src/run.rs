@@ -1,0 +1,16 @@
+//! A run's files: all that is known of it afterwards.
+
+mod folder;
+mod predictions;
+mod records;
+mod summary;
+mod table;
+
+pub(crate) use folder::FORMAT_VERSION;
+pub use folder::{RunFolder, RunIdentity};
+pub use predictions::predictions_csv;
+pub use records::{EpochRecord, Record, RecordLog, StepRecord};
+pub use summary::{
+    Baselines, DatasetSummary, FoldSummary, RunDescription, Summary, WeightsSummary,
+};
+pub use table::table;

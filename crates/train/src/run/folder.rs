@@ -1,0 +1,240 @@
+//! The output folder: who may write into it, which folds are done, and what they gave.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{FoldSummary, RunDescription, Summary};
+use crate::{Error, folds::SplitKind, whole_file::write_whole};
+
+/// Version of a run's files.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// What runs into one folder must have in common, to complete one another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunIdentity {
+    /// Of the run's files.
+    pub format_version: u32,
+    /// The recipe as resolved.
+    pub recipe: String,
+    /// Of the prepared set.
+    pub data_sha256: String,
+    /// Of the weights file, or `random`.
+    pub weights_sha256: String,
+    /// How the folds are drawn.
+    pub split: SplitKind,
+    /// How many there are.
+    pub num_folds: usize,
+    /// Of every random stream.
+    pub seed: u32,
+}
+
+/// A run's folder, locked against other processes while this value lives.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    done: BTreeMap<usize, FoldSummary>,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes the folder or goes on with the same run in it. The recipe is written before the
+    /// first step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherRun`] if another run is there, [`Error::Output`] if the folder holds other
+    /// things or another process trains into it, [`Error::Write`] if the disk fails.
+    pub fn open(path: &Path, identity: &RunIdentity) -> Result<Self, Error> {
+        let failed = |source| Error::Write { path: path.to_owned(), source };
+        let unusable =
+            |problem: &str| Error::Output { path: path.to_owned(), problem: problem.to_owned() };
+        if path.exists() && !path.is_dir() {
+            return Err(unusable("is a file, expected a folder; choose another --out"));
+        }
+        std::fs::create_dir_all(path).map_err(failed)?;
+        let identity_path = path.join("run.json");
+        let is_ours = identity_path.exists() || path.join(".lock").exists();
+        if !is_ours && std::fs::read_dir(path).map_err(failed)?.next().is_some() {
+            return Err(unusable("holds something else than a run; choose another --out"));
+        }
+        let lock = File::create(path.join(".lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(unusable(
+                    "another process trains into it; wait, or choose another --out",
+                ));
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        if identity_path.exists() {
+            check_same(path, &read_json(&identity_path)?, identity)?;
+        } else {
+            write_whole(&path.join("recipe.toml"), identity.recipe.as_bytes())?;
+            write_json(&identity_path, identity)?;
+        }
+        let mut done = BTreeMap::new();
+        for fold in 0..identity.num_folds {
+            let result = fold_path(path, fold).join("result.json");
+            if result.exists() {
+                done.insert(fold, read_json(&result)?);
+            }
+        }
+        Ok(Self { path: path.to_owned(), done, _lock: lock })
+    }
+
+    /// The results of the folds that are done, by fold.
+    pub fn done(&self) -> &BTreeMap<usize, FoldSummary> {
+        &self.done
+    }
+
+    /// `metrics.jsonl`.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// `fold-00` and so on, made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the disk fails.
+    pub fn fold_folder(&self, fold: usize) -> Result<PathBuf, Error> {
+        let path = fold_path(&self.path, fold);
+        std::fs::create_dir_all(&path)
+            .map_err(|source| Error::Write { path: path.clone(), source })?;
+        Ok(path)
+    }
+
+    /// Marks a fold as done, after its other files are written, and writes `summary.json` anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the disk fails or is full.
+    pub fn finish_fold(&mut self, result: FoldSummary, run: &RunDescription) -> Result<(), Error> {
+        write_json(&self.fold_folder(result.fold)?.join("result.json"), &result)?;
+        self.done.insert(result.fold, result);
+        write_json(&self.path.join("summary.json"), &self.summary(run))
+    }
+
+    /// The summary over the folds that are done.
+    ///
+    /// # Panics
+    ///
+    /// If none is.
+    pub fn summary(&self, run: &RunDescription) -> Summary {
+        Summary::new(run.clone(), self.done.values().cloned().collect())
+    }
+}
+
+fn fold_path(path: &Path, fold: usize) -> PathBuf {
+    path.join(format!("fold-{fold:02}"))
+}
+
+fn check_same(path: &Path, found: &RunIdentity, expected: &RunIdentity) -> Result<(), Error> {
+    let differences = [
+        (
+            "the format version",
+            found.format_version.to_string(),
+            expected.format_version.to_string(),
+        ),
+        ("the data's SHA-256", found.data_sha256.clone(), expected.data_sha256.clone()),
+        ("the weights' SHA-256", found.weights_sha256.clone(), expected.weights_sha256.clone()),
+        ("the split", found.split.to_string(), expected.split.to_string()),
+        ("the number of folds", found.num_folds.to_string(), expected.num_folds.to_string()),
+        ("the seed", found.seed.to_string(), expected.seed.to_string()),
+    ];
+    for (what, found, expected) in differences {
+        if found != expected {
+            return Err(Error::OtherRun { path: path.to_owned(), what, found, expected });
+        }
+    }
+    let mut lines = found.recipe.lines().zip(expected.recipe.lines());
+    let (found, expected) = match lines.find(|(found, expected)| found != expected) {
+        Some((found, expected)) => (format!("`{found}`"), format!("`{expected}`")),
+        None if found.recipe == expected.recipe => return Ok(()),
+        None => ("of another length".to_owned(), "longer or shorter".to_owned()),
+    };
+    Err(Error::OtherRun { path: path.to_owned(), what: "the recipe", found, expected })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+    let mut text = serde_json::to_string_pretty(value).expect("a run's files have plain fields");
+    text.push('\n');
+    write_whole(path, text.as_bytes())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    serde_json::from_str(&text).map_err(|cause| Error::Format {
+        path: path.to_owned(),
+        problem: format!("is broken or of another version ({cause}); choose another --out"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> RunIdentity {
+        RunIdentity {
+            format_version: FORMAT_VERSION,
+            recipe: "batch_size = 32\nloss = \"cross-entropy\"\n".to_owned(),
+            data_sha256: "d".to_owned(),
+            weights_sha256: "w".to_owned(),
+            split: SplitKind::Stratified,
+            num_folds: 3,
+            seed: 42,
+        }
+    }
+
+    #[test]
+    fn the_same_run_goes_on_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        drop(RunFolder::open(&path, &identity()).unwrap());
+        assert!(path.join("recipe.toml").exists());
+        RunFolder::open(&path, &identity()).unwrap();
+    }
+
+    #[test]
+    fn another_run_is_refused_with_what_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        drop(RunFolder::open(&path, &identity()).unwrap());
+        let recipe = identity().recipe.replace("32", "16");
+        for (other, what) in [
+            (RunIdentity { seed: 43, ..identity() }, "the seed"),
+            (RunIdentity { data_sha256: "e".to_owned(), ..identity() }, "the data's SHA-256"),
+            (RunIdentity { recipe, ..identity() }, "the recipe"),
+        ] {
+            match RunFolder::open(&path, &other) {
+                Err(Error::OtherRun { what: found, .. }) => assert_eq!(found, what),
+                result => panic!("{result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_with_other_things_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("thesis.tex"), "precious").unwrap();
+        let result = RunFolder::open(folder.path(), &identity());
+        assert!(matches!(result, Err(Error::Output { .. })), "{result:?}");
+    }
+
+    #[test]
+    fn two_processes_cannot_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let _first = RunFolder::open(&path, &identity()).unwrap();
+        let result = RunFolder::open(&path, &identity());
+        assert!(matches!(result, Err(Error::Output { .. })), "{result:?}");
+    }
+}

@@ -1,0 +1,158 @@
+//! `metrics.jsonl`: one record a line, appended as training goes on.
+
+use std::{
+    collections::BTreeSet,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, whole_file::write_whole};
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Record {
+    /// An update of the weights.
+    Step(StepRecord),
+    /// The end of an epoch.
+    Epoch(EpochRecord),
+}
+
+/// An update of the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// From 0.
+    pub fold: usize,
+    /// The stage's name.
+    pub stage: String,
+    /// From 1, in the stage.
+    pub epoch: usize,
+    /// From 1, in the stage.
+    pub step: usize,
+    /// Mean over the batch, before the update.
+    pub loss: f32,
+    /// The rate of the update.
+    pub learning_rate: f64,
+}
+
+/// The end of an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// From 0.
+    pub fold: usize,
+    /// The stage's name.
+    pub stage: String,
+    /// From 1, in the stage.
+    pub epoch: usize,
+    /// Mean over the epoch's images while the weights moved, as Keras reports it.
+    pub train_loss: f64,
+    /// Likewise.
+    pub train_accuracy: f64,
+    /// By the weights at the end of the epoch, without dropout.
+    pub validation_loss: f64,
+    /// Likewise.
+    pub validation_accuracy: f64,
+    /// Share of validation images whose identity is among the five best.
+    pub validation_top5: f64,
+    /// The rate of this epoch.
+    pub learning_rate: f64,
+    /// Wall time, validation included.
+    pub seconds: f64,
+}
+
+impl Record {
+    fn fold(&self) -> usize {
+        match self {
+            Self::Step(step) => step.fold,
+            Self::Epoch(epoch) => epoch.fold,
+        }
+    }
+}
+
+/// The open `metrics.jsonl`.
+#[derive(Debug)]
+pub struct RecordLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl RecordLog {
+    /// Opens the log, keeping only the records of these folds: a fold that was broken off starts
+    /// anew and leaves no doubles, and a line that a crash cut short goes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`] or [`Error::Write`] if the disk fails.
+    pub fn open(path: &Path, folds_done: &BTreeSet<usize>) -> Result<Self, Error> {
+        let failed = |source| Error::Write { path: path.to_owned(), source };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+        };
+        let is_kept = |line: &&str| {
+            serde_json::from_str::<Record>(line)
+                .is_ok_and(|record| folds_done.contains(&record.fold()))
+        };
+        let kept: String = text.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
+        if kept != text {
+            write_whole(path, kept.as_bytes())?;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Appends a record as one whole line.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the disk fails or is full.
+    pub fn append(&mut self, record: &Record) -> Result<(), Error> {
+        let failed = |source| Error::Write { path: self.path.clone(), source };
+        let mut line = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(fold: usize, step: usize) -> Record {
+        let stage = "head".to_owned();
+        Record::Step(StepRecord { fold, stage, epoch: 1, step, loss: 0.5, learning_rate: 1e-4 })
+    }
+
+    #[test]
+    fn a_record_reads_as_scripts_expect() {
+        let line = serde_json::to_string(&step(0, 17)).unwrap();
+        assert_eq!(
+            line,
+            r#"{"kind":"step","fold":0,"stage":"head","epoch":1,"step":17,"loss":0.5,"learning_rate":0.0001}"#
+        );
+    }
+
+    #[test]
+    fn records_of_unfinished_folds_and_torn_lines_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut log = RecordLog::open(&path, &BTreeSet::new()).unwrap();
+        for record in [step(0, 1), step(1, 1)] {
+            log.append(&record).unwrap();
+        }
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text.push_str(r#"{"kind":"step","fold":0,"#);
+        std::fs::write(&path, text).unwrap();
+
+        let mut log = RecordLog::open(&path, &BTreeSet::from([0])).unwrap();
+        log.append(&step(1, 2)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let records: Vec<Record> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(records, [step(0, 1), step(1, 2)]);
+    }
+}

@@ -1,0 +1,158 @@
+//! `summary.json`: the result of a run over the folds that are there.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::FORMAT_VERSION;
+use crate::{
+    folds::SplitKind,
+    metrics::{Spread, chance},
+};
+
+/// The result of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Version of this file's form.
+    pub format_version: u32,
+    /// Name or path of the recipe.
+    pub recipe: String,
+    /// What was trained on.
+    pub dataset: DatasetSummary,
+    /// What was started from.
+    pub weights: WeightsSummary,
+    /// How the folds were drawn.
+    pub split: SplitKind,
+    /// Folds of the whole split.
+    pub num_folds: usize,
+    /// Of every random stream.
+    pub seed: u32,
+    /// The folds that are there, in order.
+    pub folds: Vec<FoldSummary>,
+    /// Over the folds that are there.
+    pub accuracy: Spread,
+    /// What costs nothing.
+    pub baselines: Baselines,
+    /// Of this program.
+    pub version: String,
+    /// Where the arithmetic ran.
+    pub device: String,
+}
+
+/// A data set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetSummary {
+    /// How many people.
+    pub identities: usize,
+    /// How many photographs.
+    pub images: usize,
+    /// Of the prepared set.
+    pub sha256: String,
+}
+
+/// A weights file, or `random`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsSummary {
+    /// As given on the command line.
+    pub path: String,
+    /// Of the file; `random` if there is none.
+    pub sha256: String,
+    /// The normalization of the images.
+    pub normalization: String,
+}
+
+/// The result of a fold, by the model at its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoldSummary {
+    /// From 0.
+    pub fold: usize,
+    /// How many images were trained on.
+    pub train_images: usize,
+    /// How many were held out.
+    pub validation_images: usize,
+    /// Over all stages.
+    pub epochs: usize,
+    /// Share of validation images recognized.
+    pub accuracy: f64,
+    /// Share whose identity is among the five best.
+    pub top5_accuracy: f64,
+    /// F1 averaged over identities, as scikit-learn's `f1_score(average="macro")`.
+    pub macro_f1: f64,
+    /// Mean over the validation images.
+    pub loss: f64,
+    /// The stage of the best epoch.
+    pub best_stage: String,
+    /// The best epoch, from 1 in its stage. It is chosen on the validation fold itself, so
+    /// `best_accuracy` is optimistic.
+    pub best_epoch: usize,
+    /// Validation accuracy of that epoch.
+    pub best_accuracy: f64,
+    /// Accuracy on these validation images of naming the commonest identity in training.
+    pub majority_accuracy: f64,
+    /// SHA-256 over the weights that the fold started from: equal for all folds of a sound run.
+    pub initial_sha256: String,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Accuracies that need no network.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Baselines {
+    /// One over the number of identities.
+    pub chance: f64,
+    /// Naming the commonest identity in training, averaged over the folds that are there.
+    pub majority: f64,
+}
+
+/// What is known of a run before its first step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDescription {
+    /// Name or path of the recipe.
+    pub recipe: String,
+    /// What is trained on.
+    pub dataset: DatasetSummary,
+    /// What is started from.
+    pub weights: WeightsSummary,
+    /// How the folds are drawn.
+    pub split: SplitKind,
+    /// Folds of the whole split.
+    pub num_folds: usize,
+    /// Of every random stream.
+    pub seed: u32,
+    /// Where the arithmetic runs.
+    pub device: String,
+}
+
+impl Summary {
+    /// The summary over these folds, which are put in order.
+    ///
+    /// # Panics
+    ///
+    /// If there are no folds or no identities.
+    pub fn new(run: RunDescription, mut folds: Vec<FoldSummary>) -> Self {
+        folds.sort_by_key(|fold| fold.fold);
+        let column = |value: fn(&FoldSummary) -> f64| -> Spread {
+            let values: Vec<f64> = folds.iter().map(value).collect();
+            Spread::of(&values).expect("a summary covers at least one fold")
+        };
+        let identities =
+            NonZeroUsize::new(run.dataset.identities).expect("a data set has identities");
+        Self {
+            format_version: FORMAT_VERSION,
+            accuracy: column(|fold| fold.accuracy),
+            baselines: Baselines {
+                chance: chance(identities),
+                majority: column(|fold| fold.majority_accuracy).mean,
+            },
+            recipe: run.recipe,
+            dataset: run.dataset,
+            weights: run.weights,
+            split: run.split,
+            num_folds: run.num_folds,
+            seed: run.seed,
+            folds,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: run.device,
+        }
+    }
+}

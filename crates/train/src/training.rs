@@ -1,0 +1,16 @@
+//! The training itself: what starts, the stages of a fold, the folds of a run.
+
+mod evaluation;
+mod experiment;
+mod fold;
+mod initial_weights;
+mod inputs;
+mod interrupt;
+mod plan;
+mod stage;
+mod streams;
+
+pub use experiment::{Config, WeightsChoice, run};
+pub(crate) use experiment::{Experiment, file_normalization};
+pub use inputs::Inputs;
+pub use interrupt::Interrupt;

@@ -1,0 +1,97 @@
+//! What each stage trains and where its inputs may enter the network.
+
+use std::collections::BTreeSet;
+
+use model::{Cut, Vgg16};
+
+use crate::{
+    Error,
+    recipe::{Recipe, Stage},
+};
+
+/// A stage, resolved for a network.
+#[derive(Debug)]
+pub(crate) struct StagePlan<'a> {
+    /// Its recipe.
+    pub(crate) stage: &'a Stage,
+    /// The layers that learn.
+    pub(crate) trainable: BTreeSet<String>,
+    /// Below it nothing has changed since the run began: features here are the same for every
+    /// image in every epoch of every fold.
+    pub(crate) cut: Cut,
+}
+
+/// Resolves every stage. A layer that an earlier stage trained lies above the cut, also where it
+/// is frozen later; with one model for all folds, later stages come before the next fold's first.
+///
+/// # Errors
+///
+/// [`Error::Recipe`] if a stage leaves a layer uncovered or trains none.
+pub(crate) fn plan<'a>(
+    recipe_name: &str,
+    recipe: &'a Recipe,
+    network: &mut Vgg16,
+) -> Result<Vec<StagePlan<'a>>, Error> {
+    let mut plans = Vec::new();
+    let mut lowest_touched = network.architecture().end();
+    for stage in &recipe.stages {
+        let trainable = stage.trainable(recipe_name, network.layers())?;
+        network.set_trainable(&trainable)?;
+        lowest_touched = lowest_touched.min(network.lowest_trainable());
+        plans.push(StagePlan { stage, trainable, cut: lowest_touched });
+    }
+    if !recipe.fresh_model_per_fold {
+        for plan in &mut plans {
+            plan.cut = lowest_touched;
+        }
+    }
+    Ok(plans)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use candle_core::{DType, Device, Tensor};
+    use model::{Architecture, Classifier, Head, Widths};
+
+    use super::*;
+
+    fn network(head: Head) -> Vgg16 {
+        let architecture = Architecture {
+            widths: Widths { blocks: [1; 5], fc: 2 },
+            side_px: 48,
+            classifier: Some(Classifier { head, num_classes: 2 }),
+        };
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let tensors: BTreeMap<_, _> = architecture
+            .parameters()
+            .into_iter()
+            .map(|spec| (spec.name, zeros(&spec.shape)))
+            .collect();
+        Vgg16::new(architecture, tensors, &Device::Cpu).unwrap()
+    }
+
+    fn cuts(name: &str, change: impl Fn(&mut Recipe)) -> Vec<usize> {
+        let mut recipe = Recipe::builtin(name).unwrap();
+        change(&mut recipe);
+        let plans = plan(name, &recipe, &mut network(recipe.head)).unwrap();
+        plans.iter().map(|plan| plan.cut.index()).collect()
+    }
+
+    #[test]
+    fn the_head_is_cut_at_pool5_and_the_last_block_at_pool4() {
+        assert_eq!(cuts("two-stage", |_| ()), [18, 14]);
+        assert_eq!(cuts("naive", |_| ()), [0]);
+    }
+
+    #[test]
+    fn a_layer_trained_before_stays_above_the_cut() {
+        assert_eq!(cuts("two-stage", |recipe| recipe.stages.reverse()), [14, 14]);
+    }
+
+    #[test]
+    fn one_model_for_all_folds_is_cut_below_all_that_any_stage_trains() {
+        assert_eq!(cuts("two-stage", |recipe| recipe.fresh_model_per_fold = false), [14, 14]);
+    }
+}

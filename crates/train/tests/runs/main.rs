@@ -1,0 +1,6 @@
+//! Whole runs, through the library and through the programs.
+#![expect(clippy::unwrap_used, reason = "a test's setup may panic as the test itself may")]
+
+mod end_to_end;
+mod refusals;
+mod support;

@@ -1,0 +1,81 @@
+//! One subcommand a stage: builds the stage in release and becomes it. Holds no logic of its own.
+#![expect(clippy::print_stderr, reason = "a program speaks to its user")]
+
+mod check;
+mod quickstart;
+mod stage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use stage::{Acceleration, Stage};
+
+/// Fine-tunes VGG16 with VGGFace's weights on your own faces, with K-fold cross-validation.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// Builds the stages for this accelerator (needs its toolkit).
+    #[arg(long, value_enum)]
+    features: Option<Acceleration>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask quickstart
+  cargo xtask prepare --faces data/lfw --out data/lfw-224 --min-faces 6
+  cargo xtask convert-weights weights/rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
+  cargo xtask train --data data/lfw-224 --weights weights/vggface.safetensors --out runs/lfw
+  cargo xtask train --help";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything on synthetic faces, nothing to download: prepare, train, report
+    Quickstart,
+    /// Photographs, one folder a person, to prepared pixels
+    #[command(disable_help_flag = true)]
+    Prepare(Passed),
+    /// A published weights file to safetensors
+    #[command(disable_help_flag = true)]
+    ConvertWeights(Passed),
+    /// K-fold fine-tuning by a recipe
+    #[command(disable_help_flag = true)]
+    Train(Passed),
+    /// A layer's output for every image of a prepared set
+    #[command(disable_help_flag = true)]
+    Features(Passed),
+    /// A folder of synthetic people, to try things on
+    #[command(disable_help_flag = true)]
+    SyntheticFaces(Passed),
+    /// What a contributor must pass: format, lints, tests, docs
+    Check,
+}
+
+/// Whatever follows the subcommand is the stage's own; so is `--help`.
+#[derive(clap::Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<std::ffi::OsString>,
+}
+
+fn main() -> ExitCode {
+    let Arguments { features, command } = Arguments::parse();
+    let result = match command {
+        Command::Quickstart => quickstart::run(features),
+        Command::Check => check::run(),
+        Command::Prepare(passed) => Stage::PREPARE.become_it(features, &passed.arguments),
+        Command::ConvertWeights(passed) => {
+            Stage::CONVERT_WEIGHTS.become_it(features, &passed.arguments)
+        }
+        Command::Train(passed) => Stage::TRAIN.become_it(features, &passed.arguments),
+        Command::Features(passed) => Stage::FEATURES.become_it(features, &passed.arguments),
+        Command::SyntheticFaces(passed) => {
+            Stage::SYNTHETIC_FACES.become_it(features, &passed.arguments)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,112 @@
+//! The stages' programs: how each is built and started.
+
+use std::{
+    ffi::OsString,
+    path::Path,
+    process::{Command, ExitCode, ExitStatus},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// An accelerator that the stages can be built for.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Acceleration {
+    Cuda,
+    Metal,
+}
+
+/// A program of the workspace.
+pub(crate) struct Stage {
+    package: &'static str,
+    binary: &'static str,
+    /// Whether it reaches candle, and so has the features `cuda` and `metal`.
+    is_accelerated: bool,
+}
+
+impl Stage {
+    pub(crate) const PREPARE: Self =
+        Self { package: "preprocess", binary: "prepare", is_accelerated: false };
+    pub(crate) const SYNTHETIC_FACES: Self =
+        Self { package: "preprocess", binary: "synthetic-faces", is_accelerated: false };
+    pub(crate) const CONVERT_WEIGHTS: Self =
+        Self { package: "convert", binary: "convert-weights", is_accelerated: true };
+    pub(crate) const TRAIN: Self = Self { package: "train", binary: "train", is_accelerated: true };
+    pub(crate) const FEATURES: Self =
+        Self { package: "train", binary: "features", is_accelerated: true };
+
+    /// Builds the stage in release, showing cargo's progress, and gives the command that runs it
+    /// at the workspace root.
+    pub(crate) fn command(&self, features: Option<Acceleration>) -> Result<Command> {
+        let mut selection =
+            vec!["--release", "--locked", "--package", self.package, "--bin", self.binary];
+        if let (Some(acceleration), true) = (features, self.is_accelerated) {
+            selection.extend(["--features", acceleration.feature()]);
+        }
+        succeed(cargo().arg("build").args(&selection))
+            .with_context(|| format!("building the stage {}", self.binary))?;
+        let mut command = cargo();
+        command.args(["run", "--quiet"]).args(&selection).arg("--");
+        Ok(command)
+    }
+
+    /// Builds the stage and becomes it, so that its exit code and the terminal's signals are its
+    /// own.
+    pub(crate) fn become_it(
+        &self,
+        features: Option<Acceleration>,
+        arguments: &[OsString],
+    ) -> Result<ExitCode> {
+        let mut command = self.command(features)?;
+        command.args(arguments);
+        replace_process(command).with_context(|| format!("starting the stage {}", self.binary))
+    }
+}
+
+impl Acceleration {
+    fn feature(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Metal => "metal",
+        }
+    }
+}
+
+/// The cargo that runs this program.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace_root());
+    command
+}
+
+/// Runs a command and fails if it does.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| {
+        format!("{} could not be started", command.get_program().to_string_lossy())
+    })?;
+    if !status.success() {
+        bail!("{} ended with {status}", command.get_program().to_string_lossy());
+    }
+    Ok(())
+}
+
+/// The folder that holds the workspace's `Cargo.toml`.
+fn workspace_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace root")
+}
+
+#[cfg(unix)]
+fn replace_process(mut command: Command) -> Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
+    Err(command.exec().into())
+}
+
+#[cfg(not(unix))]
+fn replace_process(mut command: Command) -> Result<ExitCode> {
+    Ok(exit_code(command.status()?))
+}
+
+/// A finished stage's exit code as this program's own.
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
