@@ -17,28 +17,26 @@ pub(crate) enum Acceleration {
 
 /// A program of the workspace.
 pub(crate) struct Stage {
-    package: &'static str,
     binary: &'static str,
     /// Whether it reaches candle, and so has the features `cuda` and `metal`.
     is_accelerated: bool,
 }
 
 impl Stage {
-    pub(crate) const PREPARE: Self =
-        Self { package: "preprocess", binary: "prepare", is_accelerated: false };
+    pub(crate) const PREPARE: Self = Self { binary: "prepare", is_accelerated: false };
     pub(crate) const SYNTHETIC_FACES: Self =
-        Self { package: "preprocess", binary: "synthetic-faces", is_accelerated: false };
+        Self { binary: "synthetic-faces", is_accelerated: false };
     pub(crate) const CONVERT_WEIGHTS: Self =
-        Self { package: "convert", binary: "convert-weights", is_accelerated: true };
-    pub(crate) const TRAIN: Self = Self { package: "train", binary: "train", is_accelerated: true };
-    pub(crate) const FEATURES: Self =
-        Self { package: "train", binary: "features", is_accelerated: true };
+        Self { binary: "convert-weights", is_accelerated: true };
+    pub(crate) const TRAIN: Self = Self { binary: "train", is_accelerated: true };
+    pub(crate) const FEATURES: Self = Self { binary: "features", is_accelerated: true };
 
     /// Builds the stage in release, showing cargo's progress, and gives the command that runs it
     /// at the workspace root.
     pub(crate) fn command(&self, features: Option<Acceleration>) -> Result<Command> {
-        let mut selection =
-            vec!["--release", "--locked", "--package", self.package, "--bin", self.binary];
+        // Without `--package`: a package on its own would have its dependencies built anew with
+        // fewer features than the tests have them with.
+        let mut selection = vec!["--release", "--locked", "--bin", self.binary];
         if let (Some(acceleration), true) = (features, self.is_accelerated) {
             selection.extend(["--features", acceleration.feature()]);
         }
