@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use indicatif::ProgressBar;
 use model::Metadata;
 use model::weights::{FORMAT_VERSION, write};
 
@@ -12,7 +13,7 @@ use crate::axes::reordered;
 use crate::normalization::decide;
 use crate::reader::{Reader, open};
 use crate::recognition::{Parameter, recognize};
-use crate::source::Source;
+use crate::source::{MAX_BYTES, Source};
 use crate::{Error, Format, Naming, Normalization, NormalizationReason, SourceFormat};
 
 /// Which layers are kept.
@@ -78,18 +79,19 @@ pub struct Converted {
 /// Converts a published file of VGG16's weights to this project's safetensors.
 ///
 /// The output appears under its name only when it is complete; where anything fails, what was
-/// there before stays as it was.
+/// there before stays as it was. `progress` counts parameters.
 ///
 /// # Errors
 ///
 /// Any [`Error`]: the file cannot be read, its format is not what it should be or has no reader
 /// yet, it is damaged, it holds another network or values that are not numbers, or the output
 /// cannot be written.
-pub fn convert(request: &Request) -> Result<Conversion, Error> {
+pub fn convert(request: &Request, progress: &ProgressBar) -> Result<Conversion, Error> {
     let path = request.file.as_path();
     if is_same_file(path, &request.out) {
         return Err(Error::SameFile { path: path.to_owned() });
     }
+    progress.set_message("reading");
     let source = Source::read(path, request.from)?;
     let (format, source_sha256) = (source.format, source.sha256.clone());
     let reader = open(source)?;
@@ -102,14 +104,27 @@ pub fn convert(request: &Request) -> Result<Conversion, Error> {
         Layers::All => (network.backbone.iter().chain(&network.head), [].iter()),
         Layers::Base => (network.backbone.iter().chain(&[]), network.head.iter()),
     };
+    let kept: Vec<&Parameter<'_>> = kept.collect();
+    refuse_claims_beyond_memory(path, &kept)?;
+    if !said.states_flattening && kept.iter().any(|it| it.name == "fc6.weight") {
+        tracing::warn!(
+            "the file does not say how its network flattens pool5; fc6 is taken to follow \
+             channels-last order, TensorFlow's default"
+        );
+    }
+    progress.set_length(kept.len() as u64);
     let mut tensors = BTreeMap::new();
     let mut converted = Vec::new();
     for parameter in kept {
+        progress.set_message(parameter.name.clone());
         let (tensor, line) = parameter_tensor(path, reader.as_ref(), parameter)?;
         tracing::debug!(from = line.source_name, to = line.name, "parameter converted");
         tensors.insert(parameter.name.clone(), tensor);
         converted.push(line);
+        progress.inc(1);
     }
+    progress.set_message("writing");
+    refuse_wrong_count(path, said.identities.as_ref(), tensors.get("fc8.weight"))?;
     let metadata = Metadata {
         format_version: FORMAT_VERSION,
         normalization: normalization.to_string(),
@@ -118,6 +133,7 @@ pub fn convert(request: &Request) -> Result<Conversion, Error> {
         identities: said.identities.clone().filter(|_| tensors.contains_key("fc8.weight")),
     };
     let sha256 = write(&request.out, &tensors, &metadata)?;
+    progress.finish_and_clear();
     Ok(Conversion {
         format,
         naming: network.naming,
@@ -128,6 +144,37 @@ pub fn convert(request: &Request) -> Result<Conversion, Error> {
         source_sha256,
         sha256,
     })
+}
+
+/// Refuses arrays that together claim more than any file of weights holds.
+fn refuse_claims_beyond_memory(path: &Path, kept: &[&Parameter<'_>]) -> Result<(), Error> {
+    let bytes = |shape: &[usize]| {
+        shape.iter().try_fold(4_u64, |bytes, &extent| bytes.checked_mul(extent as u64))
+    };
+    let claimed = kept.iter().try_fold(0_u64, |sum, parameter| {
+        sum.checked_add(bytes(&parameter.shape)?).filter(|&sum| sum <= MAX_BYTES)
+    });
+    match claimed {
+        Some(_) => Ok(()),
+        None => Err(Error::TooLarge { path: path.to_owned(), found: u64::MAX, limit: MAX_BYTES }),
+    }
+}
+
+/// Refuses names that are not one for each row of `fc8`.
+fn refuse_wrong_count(
+    path: &Path,
+    identities: Option<&Vec<String>>,
+    fc8: Option<&Tensor>,
+) -> Result<(), Error> {
+    match (identities, fc8) {
+        (Some(names), Some(fc8)) if names.len() != fc8.dim(0)? => Err(Error::Metadata {
+            path: path.to_owned(),
+            key: "identities",
+            expected: "one name for each row of `fc8.weight`",
+            found: format!("{} names for {} rows", names.len(), fc8.dim(0)?),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Whether both paths lead to one file.

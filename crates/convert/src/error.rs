@@ -22,6 +22,17 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// No file of VGG16's weights is as large.
+    #[error("{path} has {found} bytes, expected a file of weights of at most {limit}")]
+    TooLarge {
+        /// The file to convert.
+        path: PathBuf,
+        /// Its length, or that of the numbers in it.
+        found: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+
     /// There is nothing in the file: download it again.
     #[error("{path} is empty; download it again")]
     Empty {

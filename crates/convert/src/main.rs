@@ -1,18 +1,20 @@
 //! `convert-weights`: a published file of VGG16's weights to this project's safetensors.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result and errors")]
 
+use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use convert::{Layers, Normalization, Request, SourceFormat, convert};
+use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
 /// Converts a published file of VGG16's weights to this project's safetensors.
 ///
 /// The source's format is told by its content. What is not VGG16 is refused.
 #[derive(Debug, Parser)]
-#[command(name = "convert-weights", version, after_help = EXAMPLES)]
+#[command(name = "cargo xtask convert-weights", version, after_help = EXAMPLES)]
 struct Arguments {
     /// The file to convert
     file: PathBuf,
@@ -45,7 +47,10 @@ const EXAMPLES: &str = "Examples:
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .without_time()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
     let request = Request {
@@ -55,12 +60,17 @@ fn main() -> ExitCode {
         normalization: arguments.normalization,
         layers: if arguments.base_only { Layers::Base } else { Layers::All },
     };
-    match convert(&request) {
+    let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} parameters, {msg}")
+        .expect("the template is well-formed")
+        .progress_chars("=> ");
+    let progress = ProgressBar::no_length().with_style(style);
+    match convert(&request, &progress) {
         Ok(conversion) => {
             println!("{conversion}");
             ExitCode::SUCCESS
         }
         Err(error) => {
+            progress.finish_and_clear();
             eprintln!("error: {:#}", anyhow::Error::from(error));
             ExitCode::FAILURE
         }

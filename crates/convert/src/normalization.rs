@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn source_goes_before_request_and_request_before_names() {
         let decided = |asked, said, naming| {
-            let source = SourceMetadata { normalization: said, identities: None };
+            let source = SourceMetadata { normalization: said, ..SourceMetadata::default() };
             decide(Path::new("weights.h5"), asked, &source, naming)
         };
         let (v2, imagenet) = (Some(Normalization::VggfaceV2), Some(Normalization::Imagenet));

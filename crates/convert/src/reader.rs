@@ -32,6 +32,9 @@ pub(crate) struct SourceMetadata {
     pub(crate) normalization: Option<Normalization>,
     /// Names behind the rows of `fc8`.
     pub(crate) identities: Option<Vec<String>>,
+    /// Whether the file says in which order its network flattens `pool5`, and does not leave it
+    /// to be taken for granted.
+    pub(crate) states_flattening: bool,
 }
 
 /// A file of one format.

@@ -57,6 +57,9 @@ pub enum Format {
     Caffe,
 }
 
+/// The largest file that is read: seven times VGGFace's, and twice that in f64 with an optimizer.
+pub(crate) const MAX_BYTES: u64 = 4 << 30;
+
 /// A file in memory.
 pub(crate) struct Source {
     /// Where it was read.
@@ -74,6 +77,10 @@ impl Source {
     pub(crate) fn read(path: &Path, from: SourceFormat) -> Result<Self, Error> {
         let failed = |source| Error::Read { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(failed)?;
+        let found = file.metadata().map_err(failed)?.len();
+        if MAX_BYTES < found {
+            return Err(Error::TooLarge { path: path.to_owned(), found, limit: MAX_BYTES });
+        }
         let mut bytes = Vec::new();
         (&mut file).take(HEAD_BYTES).read_to_end(&mut bytes).map_err(failed)?;
         let format = told(path, &bytes, from)?;

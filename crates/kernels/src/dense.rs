@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::activation::{Activation, finish};
 use crate::matrix::{Layout, Update, multiply};
+use crate::scratch::elements;
 
 /// Rows of the weights that a task of [`forward`] or [`backward_weights`] treats.
 const OUT_BLOCK: usize = 128;
@@ -31,17 +32,17 @@ pub struct DenseShape {
 impl DenseShape {
     /// Elements of the inputs, `(batch, in_features)`.
     pub fn inputs_len(self) -> usize {
-        self.batch * self.in_features
+        elements(&[self.batch, self.in_features])
     }
 
     /// Elements of the weights, `(out_features, in_features)`.
     pub fn weights_len(self) -> usize {
-        self.out_features * self.in_features
+        elements(&[self.out_features, self.in_features])
     }
 
     /// Elements of the output, `(batch, out_features)`.
     pub fn output_len(self) -> usize {
-        self.batch * self.out_features
+        elements(&[self.batch, self.out_features])
     }
 }
 

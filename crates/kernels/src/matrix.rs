@@ -27,10 +27,14 @@ impl Layout {
     }
 
     fn assert_fits(self, length: usize, name: &str) {
-        let end = if self.rows == 0 || self.columns == 0 {
-            0
-        } else {
-            (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride + 1
+        let reach = |count: usize, stride: usize| count.checked_sub(1)?.checked_mul(stride);
+        let end = match (reach(self.rows, self.row_stride), reach(self.columns, self.column_stride))
+        {
+            _ if self.rows == 0 || self.columns == 0 => 0,
+            (Some(rows), Some(columns)) => {
+                rows.checked_add(columns).and_then(|last| last.checked_add(1)).unwrap_or(usize::MAX)
+            }
+            _ => usize::MAX,
         };
         assert!(end <= length, "the {name} matrix needs {end} elements, its slice has {length}");
     }

@@ -29,6 +29,18 @@ pub(crate) fn with_buffers<const COUNT: usize>(
     BUFFER.set(buffer);
 }
 
+/// Elements of an array of this shape.
+///
+/// # Panics
+///
+/// If no slice could be as long: a product that wrapped would let a small slice pass for it.
+pub(crate) fn elements(shape: &[usize]) -> usize {
+    shape
+        .iter()
+        .try_fold(1_usize, |product, &extent| product.checked_mul(extent))
+        .expect("an array has fewer elements than memory has bytes")
+}
+
 /// A slice of which several tasks write different parts.
 pub(crate) struct SharedSlice<'a> {
     start: *mut f32,

@@ -68,7 +68,9 @@ fn read(path: &Path, max_pixels: u64) -> Result<Vec<u8>, String> {
     let max_bytes = max_pixels.saturating_mul(8).saturating_add(1 << 20);
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
     if bytes.is_empty() {
         return Err("the file is empty".to_owned());
     }

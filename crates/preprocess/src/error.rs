@@ -119,6 +119,21 @@ pub enum Error {
         reason: String,
     },
     /// An image was asked for that the set does not have.
+    #[error(
+        "{} holds other pixels than its manifest says (SHA-256 {found}, expected {expected}); \
+         prepare the set anew",
+        path.display()
+    )]
+    OtherContent {
+        /// The prepared set.
+        path: PathBuf,
+        /// SHA-256 of what is there.
+        found: String,
+        /// SHA-256 in the manifest.
+        expected: String,
+    },
+
+    /// There is no such image.
     #[error("image {index} asked for, but the prepared set has {len} images")]
     ImageIndex {
         /// The index asked for.

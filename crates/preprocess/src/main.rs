@@ -1,6 +1,7 @@
 //! `prepare`: photographs to a prepared set.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result and its error")]
 
+use std::io::{IsTerminal, stderr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -14,11 +15,11 @@ use preprocess::{Crop, Outcome, Settings, Share, Side};
 /// set is there and nothing has changed, nothing is done.
 #[derive(Parser)]
 #[command(
-    name = "prepare",
+    name = "cargo xtask prepare",
     version,
     after_help = "Examples:
-  prepare --faces data/lfw --out data/lfw-prepared
-  prepare --faces data/lfw --out data/lfw-prepared --min-faces 20 --crop center=0.6"
+  cargo xtask prepare --faces data/lfw --out data/lfw-224
+  cargo xtask prepare --faces data/lfw --out data/lfw-224 --min-faces 20 --crop center=0.6"
 )]
 struct Arguments {
     /// Folder with one folder a person in it
@@ -46,7 +47,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

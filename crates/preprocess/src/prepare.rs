@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::decode::{decode, hexadecimal};
 use crate::framing::{RESIZE_FILTER, resize};
 use crate::manifest::{Counts, FORMAT_VERSION, ImageRecord, Manifest, Skipped};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, content_digest, finish_digest};
 use crate::scan::{Candidate, Scan, scan};
 use crate::settings::Settings;
 use crate::staging::Staging;
@@ -56,7 +56,8 @@ impl fmt::Display for Outcome {
 ///
 /// The set appears whole or not at all, in place of an earlier set in `out`. If `out` holds a set
 /// of the same photographs (by path, length and time of change) and settings, nothing is done.
-/// Memory does not grow with the number of photographs.
+/// Memory does not grow with the number of photographs; `min_faces` images of one person are held
+/// until it is known that there are as many.
 ///
 /// # Errors
 ///
@@ -215,11 +216,7 @@ struct Assembly<'a> {
 
 impl<'a> Assembly<'a> {
     fn new(set: &'a Path, settings: &'a Settings) -> Self {
-        let (side, crop) = (settings.side.px(), settings.crop);
-        let digest = Sha256::new_with_prefix(format!(
-            "format_version={FORMAT_VERSION} side={side} crop={crop} \
-             resize_filter={RESIZE_FILTER}\n"
-        ));
+        let digest = content_digest(settings.side, settings.crop, RESIZE_FILTER);
         Self {
             set,
             settings,
@@ -277,11 +274,8 @@ impl<'a> Assembly<'a> {
         if !self.pixels.is_empty() {
             self.write_shard()?;
         }
-        for identity in &self.identities {
-            self.digest.update(identity);
-            self.digest.update([0]);
-        }
-        Ok((self.identities, self.images, hexadecimal(&self.digest.finalize())))
+        let sha256 = finish_digest(self.digest, &self.identities);
+        Ok((self.identities, self.images, sha256))
     }
 }
 
@@ -320,6 +314,8 @@ fn up_to_date(out: &Path, fingerprint: &str) -> Result<Option<Manifest>, Error> 
     }
     let names =
         entries.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
+    // Hidden files, such as those that file managers leave, are nobody's.
+    let names = names.filter(|name| !name.starts_with('.'));
     let has_manifest = Manifest::path(out).is_file();
     for name in names {
         let is_ours = name == Manifest::FILE_NAME || shard::is_shard_name(&name);

@@ -1,22 +1,46 @@
 //! A prepared set, opened and checked, from which single images are read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::manifest::Manifest;
+use crate::decode::hexadecimal;
+use crate::manifest::{FORMAT_VERSION, Manifest};
+use crate::settings::{Crop, Side};
 use crate::shard::{self, Shard};
 
 /// A prepared set: its manifest, and its pixels on disk.
 #[derive(Debug)]
 pub struct Prepared {
+    dir: PathBuf,
     manifest: Manifest,
     shards: Vec<Shard>,
+}
+
+/// The digest of a set, to be given each image's label and pixels in order; see
+/// [`Manifest::sha256`].
+pub(crate) fn content_digest(side: Side, crop: Crop, resize_filter: &str) -> Sha256 {
+    let side = side.px();
+    Sha256::new_with_prefix(format!(
+        "format_version={FORMAT_VERSION} side={side} crop={crop} resize_filter={resize_filter}\n"
+    ))
+}
+
+/// Closes the digest of a set with its people.
+pub(crate) fn finish_digest(mut digest: Sha256, identities: &[String]) -> String {
+    for identity in identities {
+        digest.update(identity);
+        digest.update([0]);
+    }
+    hexadecimal(&digest.finalize())
 }
 
 impl Prepared {
     /// Opens the prepared set in `dir` and checks that all of it is there.
     ///
-    /// The lengths and headers of all shards are checked, not the pixels' SHA-256.
+    /// The lengths and headers of all shards are checked; the pixels' SHA-256 is for
+    /// [`Prepared::verify`].
     ///
     /// # Errors
     ///
@@ -31,7 +55,29 @@ impl Prepared {
             shards.push(Shard::open(shard::path(dir, shards.len()), images, manifest.side)?);
             missing -= images;
         }
-        Ok(Self { manifest, shards })
+        Ok(Self { dir: dir.to_owned(), manifest, shards })
+    }
+
+    /// Reads every pixel and holds the whole against its SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherContent`] if it is another, as after a copy that was broken off.
+    pub fn verify(&self) -> Result<(), Error> {
+        let Manifest { side, crop, resize_filter, images, .. } = &self.manifest;
+        let mut digest = content_digest(*side, *crop, resize_filter);
+        let mut pixels = vec![0; side.image_bytes()];
+        for (index, image) in images.iter().enumerate() {
+            self.read_pixels(index, &mut pixels)?;
+            digest.update(image.label.to_le_bytes());
+            digest.update(&pixels);
+        }
+        let found = finish_digest(digest, &self.manifest.identities);
+        if found == self.manifest.sha256 {
+            return Ok(());
+        }
+        let expected = self.manifest.sha256.clone();
+        Err(Error::OtherContent { path: self.dir.clone(), found, expected })
     }
 
     /// What the set holds and how it was made.

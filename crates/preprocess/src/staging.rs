@@ -66,7 +66,11 @@ impl Staging {
     /// Undoes what a killed run left: an exchange half done, a folder half built.
     fn recover(&self) -> Result<(), Error> {
         let earlier = self.earlier();
-        if earlier.exists() && !self.out.exists() {
+        if earlier.exists() && !is_filled(&self.out)? {
+            if self.out.exists() {
+                // Empty: somebody made it since; what was there before goes back into its place.
+                fs::remove_dir(&self.out).map_err(Error::write(&self.out))?;
+            }
             fs::rename(&earlier, &self.out).map_err(Error::write(&self.out))?;
         }
         for leftover in [self.set(), earlier] {
@@ -78,12 +82,22 @@ impl Staging {
     }
 }
 
+/// Whether something is there that is not an empty folder.
+fn is_filled(path: &Path) -> Result<bool, Error> {
+    if !path.is_dir() {
+        return Ok(path.exists());
+    }
+    let mut entries = fs::read_dir(path).map_err(Error::read(path))?;
+    Ok(entries.next().is_some())
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
         // If the second rename of the exchange failed, this puts the earlier set back.
-        let recovered = self.recover().map_err(|error| error.to_string());
-        let removed = fs::remove_dir_all(&self.root).map_err(|error| error.to_string());
-        if let Err(error) = recovered.and(removed) {
+        // Where it cannot be put back, it stays here for the next run: nothing is removed.
+        let remove = || fs::remove_dir_all(&self.root).map_err(Error::write(&self.root));
+        if let Err(error) = self.recover().and_then(|()| remove()) {
+            let error = error.to_string();
             tracing::warn!(folder = %self.root.display(), error, "could not be removed");
         }
     }
@@ -107,6 +121,31 @@ mod tests {
         drop(staging);
         assert!(!root.exists());
         assert!(out.join("whole").exists());
+    }
+
+    #[test]
+    fn an_empty_folder_in_the_way_costs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        fs::create_dir_all(folder.path().join(".out.preparing/earlier/whole")).unwrap();
+        fs::create_dir(&out).unwrap();
+        drop(Staging::claim(&out).unwrap());
+        assert!(out.join("whole").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_put_back_is_kept() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let earlier = folder.path().join(".out.preparing/earlier/whole");
+        fs::create_dir_all(&earlier).unwrap();
+        // A link that leads nowhere can neither be read as a folder nor renamed over.
+        symlink(folder.path().join("nowhere/at/all"), &out).unwrap();
+        fs::create_dir_all(folder.path().join("other")).unwrap();
+        let claimed = Staging::claim(&out);
+        assert!(earlier.exists() || out.join("whole").exists(), "{:?}", claimed.err());
     }
 
     #[test]

@@ -280,7 +280,7 @@ fn refuses_a_set_that_is_not_whole() {
         ("is cut short", Box::new(|| fs::write(&shard, &pixels[..20]).unwrap())),
         ("no safetensors file", Box::new(|| fs::write(&shard, [255; 100]).unwrap())),
         (
-            "has shape",
+            "of shape",
             Box::new(|| {
                 fs::write(&manifest, text.replace("\"side\": 48", "\"side\": 64")).unwrap();
             }),
@@ -290,10 +290,24 @@ fn refuses_a_set_that_is_not_whole() {
         damage();
         let error = Prepared::open(&out).unwrap_err();
         assert!(matches!(error, Error::BrokenShard { .. }), "{part}: {error}");
+        assert!(error.to_string().contains(part), "{part}: {error}");
         fs::write(&manifest, &text).unwrap();
         fs::write(&shard, &pixels).unwrap();
     }
     assert!(Prepared::open(&out).is_ok());
+}
+
+#[test]
+fn verifies_labels_and_pixels_by_their_digest() {
+    let (_folder, source, out) = two_people();
+    made(prepare(&source, &out, &settings(2)));
+    Prepared::open(&out).unwrap().verify().unwrap();
+    let shard = out.join("pixels-00000.safetensors");
+    let mut pixels = fs::read(&shard).unwrap();
+    *pixels.last_mut().unwrap() ^= 1;
+    fs::write(&shard, &pixels).unwrap();
+    let refused = Prepared::open(&out).unwrap().verify();
+    assert!(matches!(refused, Err(Error::OtherContent { .. })), "{refused:?}");
 }
 
 #[test]

@@ -40,14 +40,11 @@ impl KerasReader {
                 return Err(Error::Damaged { path: path.clone(), format: Format::Hdf5, reason });
             }
             let layers = layout::layers(&path, &file)?;
-            Ok((file, layers))
+            let states_flattening = layout::has_configuration(&path, &file)?;
+            let metadata = SourceMetadata { states_flattening, ..SourceMetadata::default() };
+            Ok((file, layers, metadata))
         })
-        .map(|(file, layers)| Self {
-            path,
-            file,
-            layers,
-            metadata: SourceMetadata::default(),
-        })
+        .map(|(file, layers, metadata)| Self { path, file, layers, metadata })
     }
 }
 

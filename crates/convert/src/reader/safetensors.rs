@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use model::weights::FORMAT_VERSION;
 use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors};
 
 use super::{Reader, SourceArray, SourceLayer, SourceMetadata, printable};
@@ -95,6 +96,11 @@ fn metadata(
     let get = |key| strings.and_then(|strings| strings.get(key));
     let wrong =
         |key, expected, found| Error::Metadata { path: path.to_owned(), key, expected, found };
+    let version = FORMAT_VERSION.to_string();
+    if let Some(found) = get("format_version").filter(|found| **found != version) {
+        let found = format!("{}, a version that this program does not know", printable(found));
+        return Err(wrong("format_version", "1", found));
+    }
     let normalization = get("normalization").map(|name| {
         Normalization::from_str(name, false)
             .map_err(|_| wrong("normalization", "the name of a normalization", format!("{name:?}")))
@@ -105,5 +111,5 @@ fn metadata(
         })
     });
     let (normalization, identities) = (normalization.transpose()?, identities.transpose()?);
-    Ok(SourceMetadata { normalization, identities })
+    Ok(SourceMetadata { normalization, identities, states_flattening: true })
 }

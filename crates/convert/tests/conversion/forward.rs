@@ -1,10 +1,9 @@
 //! Converted weights compute what Keras computes.
 
 use candle_core::{Device, Tensor};
-use convert::convert;
 use model::{Architecture, Classifier, Cut, Head, Mode, Vgg16, WeightsFile};
 
-use crate::golden::{expected, golden, request};
+use crate::golden::{convert, expected, golden, request};
 
 /// Both sum the same products in f32, at most 54 at a time, in another order.
 const RELATIVE: f32 = 1e-5;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, safetensors};
-use convert::{Layers, Request, SourceFormat};
+use convert::{Conversion, Error, Layers, Request, SourceFormat};
+use indicatif::ProgressBar;
 
 /// A file beside the scripts that wrote them.
 pub(crate) fn golden(name: &str) -> PathBuf {
@@ -32,4 +33,9 @@ pub(crate) fn request(file: &Path, out: &Path) -> Request {
 pub(crate) fn bits(tensor: &Tensor) -> Vec<u32> {
     let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     values.into_iter().map(f32::to_bits).collect()
+}
+
+/// Converts without showing progress.
+pub(crate) fn convert(request: &Request) -> Result<Conversion, Error> {
+    convert::convert(request, &ProgressBar::hidden())
 }

@@ -1,12 +1,12 @@
-//! Every layout that Keras has used gives the same tensors, to the bit.
+//! The layouts of Keras 1, 2 and 3 give the same tensors, to the bit.
 
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use convert::{Conversion, Naming, Normalization, convert};
+use convert::{Conversion, Naming, Normalization};
 use model::WeightsFile;
 
-use crate::golden::{bits, expected, golden, request};
+use crate::golden::{bits, convert, expected, golden, request};
 
 /// Parameters of the whole network, of which the two files of a transfer have no fc7.
 const VGGFACE: usize = 32;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use convert::{Naming, Normalization, convert};
+use convert::{Naming, Normalization};
 use model::{WeightsFile, Widths};
 
-use crate::golden::request;
+use crate::golden::{convert, request};
 
 /// Keras's VGG16 for ImageNet without its top, beside the checkout; skipped where it is missing.
 #[test]

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use convert::{Error, Format, convert};
+use convert::{Error, Format};
 
-use crate::golden::{golden, request};
+use crate::golden::{convert, golden, request};
 
 /// Converts over an output that is there and must stay as it is.
 #[track_caller]
@@ -82,6 +82,16 @@ fn what_is_no_file_of_weights_is_refused() {
     assert!(matches!(refused_content(b"weights"), Error::UnknownFormat { .. }));
     assert!(matches!(refused(Path::new("nowhere.h5")), Error::Read { .. }));
     assert!(matches!(refused(&golden("")), Error::Read { .. }));
+}
+
+#[cfg(unix)]
+#[test]
+fn files_larger_than_any_weights_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("faces.h5");
+    // Takes no room on the disk: nothing is written into it.
+    std::fs::File::create(&file).unwrap().set_len(5 << 30).unwrap();
+    assert!(matches!(refused(&file), Error::TooLarge { found: 5_368_709_120, .. }));
 }
 
 #[test]

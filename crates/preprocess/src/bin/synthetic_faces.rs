@@ -16,11 +16,11 @@ use preprocess::synthetic::{Gallery, write_gallery};
 /// The same seed gives the same faces, and person K of a seed is the same whoever else is drawn.
 #[derive(Parser)]
 #[command(
-    name = "synthetic-faces",
+    name = "cargo xtask synthetic-faces",
     version,
     after_help = "Examples:
-  synthetic-faces --out data/synthetic
-  synthetic-faces --out data/others --first-identity 1000 --identities 200 --photographs 20"
+  cargo xtask synthetic-faces --out data/synthetic
+  cargo xtask synthetic-faces --out data/others --first-identity 1000 --identities 200 --photographs 20"
 )]
 struct Arguments {
     /// Folder to fill

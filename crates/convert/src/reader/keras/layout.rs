@@ -56,11 +56,24 @@ pub(super) fn layers(path: &Path, file: &Hdf5File) -> Result<Vec<SourceLayer>, E
     }
     if CONTAINERS.into_iter().any(has) {
         let mut layers = Vec::new();
-        checkpoint(&root, "", MAX_NESTING, &mut layers).map_err(failed)?;
+        checkpoint(&root, "", MAX_NESTING, &mut 0, &mut layers).map_err(failed)?;
         return Ok(layers);
     }
     let found: Vec<_> = groups.iter().chain(&datasets).take(3).collect();
     Err(Error::NotKeras { path: path.to_owned(), found: format!("{found:?}") })
+}
+
+/// Whether the file holds the model's configuration, out of which [`layers`] reads its order of
+/// axes; files of weights alone hold none.
+pub(super) fn has_configuration(path: &Path, file: &Hdf5File) -> Result<bool, Error> {
+    let failed = |error: Hdf5Error| damaged(path, &error);
+    let root = file.root_group().map_err(failed)?;
+    Ok(configuration(&root.attributes().map_err(failed)?).is_some())
+}
+
+fn configuration(root: &[Attribute]) -> Option<serde_json::Value> {
+    let text = find(root, "model_config")?.read_string().ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 /// Refuses the two orders in which Keras 1 and 2 may store weights without shapes showing it.
@@ -73,8 +86,7 @@ fn check_order(path: &Path, top: &[Attribute], root: &[Attribute]) -> Result<(),
             found: "kernels of Keras's Theano backend, which are flipped".to_owned(),
         });
     }
-    let config = text(root, "model_config").and_then(|json| serde_json::from_str(&json).ok());
-    if config.is_some_and(|config| is_channels_first(&config)) {
+    if configuration(root).is_some_and(|config| is_channels_first(&config)) {
         return Err(Error::KerasOrder {
             path: path.to_owned(),
             expected: "channels last",
@@ -156,6 +168,7 @@ fn checkpoint(
     model: &Group,
     prefix: &str,
     nesting: usize,
+    visited: &mut usize,
     layers: &mut Vec<SourceLayer>,
 ) -> Result<(), Hdf5Error> {
     let Some(nesting) = nesting.checked_sub(1) else {
@@ -167,6 +180,11 @@ fn checkpoint(
         let (mut names, _) = members.member_names()?;
         names.sort_by_cached_key(|name| numbered_name(name));
         for name in names {
+            *visited += 1;
+            // Links let a small file hold one group under any number of names.
+            if MAX_LAYERS < *visited {
+                return Err(Hdf5Error::Other(format!("more than {MAX_LAYERS} groups of layers")));
+            }
             let member = members.group(&name)?;
             let here = format!("{prefix}/{container}/{name}");
             let (parts, _) = member.member_names()?;
@@ -182,7 +200,7 @@ fn checkpoint(
                 layers.push(SourceLayer { name: own_name.transpose()?.unwrap_or(name), arrays });
                 check_count(layers)?;
             }
-            checkpoint(&member, &here, nesting, layers)?;
+            checkpoint(&member, &here, nesting, visited, layers)?;
         }
     }
     Ok(())
