@@ -104,6 +104,23 @@ pub enum Error {
         /// The rate of that step.
         learning_rate: f64,
     },
+    /// The loss of the held-out images left the numbers.
+    #[error(
+        "the validation loss is {loss} after epoch {epoch} (fold {fold}, stage `{stage}`, learning \
+         rate {learning_rate:e}); lower the rate, or freeze the base first as in --recipe two-stage"
+    )]
+    NonFiniteValidationLoss {
+        /// From 0.
+        fold: usize,
+        /// The stage's name.
+        stage: String,
+        /// From 1, in the stage.
+        epoch: usize,
+        /// NaN or an infinity.
+        loss: f64,
+        /// The rate of that epoch.
+        learning_rate: f64,
+    },
     /// Ctrl-C.
     #[error(
         "interrupted in fold {fold}; the folds that are done are kept, the same command goes on \
@@ -113,17 +130,18 @@ pub enum Error {
         /// The fold that was not finished, from 0.
         fold: usize,
     },
+    /// Ctrl-C in a run of one model through all folds.
+    #[error(
+        "interrupted in fold {fold}; this recipe takes one model through all folds, so the run \
+         cannot go on from here: start again with another --out"
+    )]
+    InterruptedOneModel {
+        /// The fold that was not finished, from 0.
+        fold: usize,
+    },
     /// Ctrl-C while features were computed.
     #[error("interrupted while computing features; nothing was trained")]
     InterruptedFeatures,
-    /// A layer that the network does not have.
-    #[error("no layer is called `{layer}`; there are {known}")]
-    UnknownLayer {
-        /// What was asked for.
-        layer: String,
-        /// What there is.
-        known: String,
-    },
     /// A parameter took part in no gradient.
     #[error("`{name}` has no gradient: it takes no part in the loss")]
     NoGradient {
@@ -183,12 +201,13 @@ impl From<candle_core::Error> for Error {
 impl Error {
     /// Whether the command was called wrongly, rather than failed.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::UnknownRecipe { .. }
-                | Self::Recipe { .. }
-                | Self::FoldOutOfRange { .. }
-                | Self::UnknownLayer { .. }
-        )
+            | Self::Recipe { .. }
+            | Self::FoldOutOfRange { .. }
+            | Self::Folds(FoldsError::TooFew { .. }) => true,
+            Self::Model(error) => matches!(**error, model::Error::UnknownLayer { .. }),
+            _ => false,
+        }
     }
 }

@@ -1,7 +1,12 @@
 //! `cargo xtask train`: K-fold fine-tuning by a recipe.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
-use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, stderr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -20,7 +25,8 @@ struct Arguments {
     /// The prepared set, made by `cargo xtask prepare`
     #[arg(long, value_name = "DIR", required_unless_present = "show_recipe")]
     data: Option<PathBuf>,
-    /// A weights file, made by `cargo xtask convert-weights`, or the word `random`
+    /// A weights file, made by `cargo xtask convert-weights`, or the word `random`: He-uniform
+    /// convolutions (the first divided by the pixels' deviation) and a Glorot-uniform head
     #[arg(long, value_name = "FILE", required_unless_present = "show_recipe")]
     weights: Option<WeightsChoice>,
     /// The run's folder; the same command goes on with the folds that are not done
@@ -67,7 +73,8 @@ Examples:
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
         .with_target(false)
         .without_time()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))

@@ -17,7 +17,7 @@ use crate::{
     optimizer::OptimizerConfig, schedule::ReduceOnPlateau,
 };
 
-/// The recipe of a run. Every value of this type is valid.
+/// The recipe of a run. What is read is checked: such a value is valid.
 ///
 /// # Example
 ///
@@ -162,8 +162,10 @@ impl Recipe {
     ///
     /// [`Error::Recipe`] with the offending key and where it stands.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        toml::from_str(text)
-            .map_err(|cause| Error::Recipe { name: name.to_owned(), problem: one_line(&cause) })
+        toml::from_str(text).map_err(|cause| Error::Recipe {
+            name: name.to_owned(),
+            problem: one_line(&cause, text),
+        })
     }
 
     /// A recipe that comes with the program.
@@ -216,7 +218,8 @@ impl Recipe {
         toml::to_string(self).expect("a recipe has only strings, numbers, tables and arrays")
     }
 
-    /// The network's widths: the file's own, else the recipe's, else VGG16's.
+    /// The network's widths: the file's own, else the recipe's, else VGG16's. How many units `fc6`
+    /// has is the file's to say only where the recipe takes `fc6` from it.
     ///
     /// # Errors
     ///
@@ -230,7 +233,10 @@ impl Recipe {
                     found.blocks
                 ),
             }),
-            (Some(found), _) => Ok(found),
+            (Some(found), _) => Ok(match (self.head, self.head_init) {
+                (Head::Vggface, _) | (_, HeadInit::Weights) => found,
+                _ => Widths { fc: Widths::VGG16.fc, ..found },
+            }),
             (None, Some(blocks)) => Ok(Widths { blocks, ..Widths::VGG16 }),
             (None, None) => Ok(Widths::VGG16),
         }
@@ -242,8 +248,8 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// [`Error::Recipe`] if a layer with parameters is covered by no pattern, or if no layer is
-    /// left to train.
+    /// [`Error::Recipe`] if a layer with parameters is covered by no pattern, if no layer is left
+    /// to train, or if a pattern of `train` is left with nothing.
     pub fn trainable(&self, recipe: &str, layers: &[Layer]) -> Result<BTreeSet<String>, Error> {
         let problem = |problem| Error::Recipe { name: recipe.to_owned(), problem };
         let with_parameters = || layers.iter().filter(|layer| !layer.parameters().is_empty());
@@ -273,13 +279,28 @@ impl Stage {
                 tracing::warn!(stage = self.name, pattern = %pattern, "pattern matches no layer");
             }
         }
+        let is_shadowed = |pattern: &&Pattern| {
+            with_parameters().any(|layer| pattern.matches(&layer.name))
+                && !trainable.iter().any(|layer| pattern.matches(layer))
+        };
+        if let Some(pattern) = self.train.iter().find(is_shadowed) {
+            return Err(problem(format!(
+                "stage `{}` does not train `{pattern}`: `freeze` is read first and matches all of \
+                 it; freeze less, or leave the pattern out of `train`",
+                self.name
+            )));
+        }
         Ok(trainable)
     }
 }
 
-/// The first line of a TOML error with its place, without the picture of the text around it.
-fn one_line(cause: &toml::de::Error) -> String {
-    cause.message().lines().collect::<Vec<_>>().join("; ")
+/// A TOML error in one line with its place, without the picture of the text around it.
+fn one_line(cause: &toml::de::Error, text: &str) -> String {
+    let message = cause.message().lines().collect::<Vec<_>>().join("; ");
+    match cause.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +346,8 @@ mod tests {
         assert!(problem(&format!("momentum = 0.9\n{base}")).contains("momentum"));
         let in_stage = base.replace("epochs = 20", "epochs = 20\nepoch = 3");
         assert!(problem(&in_stage).contains("`epoch`"), "{}", problem(&in_stage));
+        let line = in_stage.lines().position(|line| line == "epoch = 3").unwrap() + 1;
+        assert!(problem(&in_stage).contains(&format!("line {line}: ")), "{}", problem(&in_stage));
         let in_optimizer = base.replace("learning_rate = 1e-4", "learning_rate = 1e-4, lr = 1.0");
         assert!(problem(&in_optimizer).contains("lr"), "{}", problem(&in_optimizer));
     }
@@ -351,6 +374,25 @@ mod tests {
         stage.train = vec!["*".parse().unwrap()];
         let trainable = stage.trainable("r", &layers(Head::Linear)).unwrap();
         assert_eq!(trainable, BTreeSet::from(["fc8".to_owned()]));
+    }
+
+    #[test]
+    fn a_pattern_that_freeze_leaves_nothing_of_is_refused() {
+        let mut stage = Recipe::builtin("linear-probe").unwrap().stages.remove(0);
+        stage.train.insert(0, "conv5_*".parse().unwrap());
+        let message = stage.trainable("r", &layers(Head::Linear)).unwrap_err().to_string();
+        assert!(message.contains("`conv5_*`"), "{message}");
+    }
+
+    #[test]
+    fn the_files_fc6_counts_only_where_it_is_used() {
+        let file = Some(Widths { fc: 256, ..Widths::VGG16 });
+        let mut recipe = Recipe::builtin("two-stage").unwrap();
+        assert_eq!(recipe.widths("r", file).unwrap(), Widths::VGG16);
+        recipe.head_init = HeadInit::Weights;
+        assert_eq!(recipe.widths("r", file).unwrap().fc, 256);
+        recipe = Recipe { head: Head::Vggface, head_init: HeadInit::New, ..recipe };
+        assert_eq!(recipe.widths("r", file).unwrap().fc, 256);
     }
 
     #[test]

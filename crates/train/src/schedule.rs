@@ -98,7 +98,7 @@ impl PlateauState {
         self.wait = 0;
         self.cooldown_left = config.cooldown;
         let reduced = (learning_rate * config.factor.get()).max(lowest);
-        tracing::info!(monitor = %config.monitor, learning_rate = reduced, "learning rate reduced");
+        tracing::info!("learning rate reduced to {reduced:.2e} by {}", config.monitor);
         reduced
     }
 }

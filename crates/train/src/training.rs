@@ -12,5 +12,6 @@ mod streams;
 
 pub use experiment::{Config, WeightsChoice, run};
 pub(crate) use experiment::{Experiment, file_normalization};
+pub(crate) use initial_weights::refuse_wrong_shapes;
 pub use inputs::Inputs;
 pub use interrupt::Interrupt;

@@ -1,7 +1,11 @@
 //! `cargo xtask features`: a layer's output for every image of a prepared set.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, stderr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -39,7 +43,8 @@ Example:
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
         .with_target(false)
         .without_time()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))

@@ -9,6 +9,7 @@ use super::{FeatureFile, FeatureMetadata, FeatureWriter, compute, feature_key};
 use crate::{
     Error,
     training::{Inputs, Interrupt},
+    whole_file::remove_abandoned,
 };
 
 /// Features of one prepared set on disk, each file under its layer and key.
@@ -59,6 +60,7 @@ impl<'a> FeatureCache<'a> {
             }
         }
         std::fs::create_dir_all(&self.folder)
+            .and_then(|()| remove_abandoned(&self.folder))
             .map_err(|source| Error::Write { path: self.folder.clone(), source })?;
         let (from, lower) = self.nearest_below(network, cut)?;
         let inputs = match &lower {

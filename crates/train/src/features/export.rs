@@ -9,7 +9,7 @@ use super::{FeatureCache, FeatureFile};
 use crate::{
     Error,
     device::DeviceChoice,
-    training::{Interrupt, file_normalization},
+    training::{Interrupt, file_normalization, refuse_wrong_shapes},
 };
 
 /// What to compute, from what, and where to.
@@ -35,6 +35,7 @@ pub struct Config {
 /// arithmetic or writing reports.
 pub fn export(config: &Config, interrupt: &Interrupt) -> Result<FeatureFile, Error> {
     let prepared = Prepared::open(&config.data)?;
+    prepared.verify()?;
     let file = WeightsFile::read(&config.weights)?;
     let normalization = file_normalization(&file)?;
     let device = config.device.open()?;
@@ -45,7 +46,8 @@ pub fn export(config: &Config, interrupt: &Interrupt) -> Result<FeatureFile, Err
         classifier: if is_in_backbone { None } else { Some(classifier(&file, &config.layer)?) },
     };
     let cut = architecture.cut_after(&config.layer)?;
-    let (tensors, _) = weights::take(&file, &architecture.parameters(), &["fc*"])?;
+    let (tensors, report) = weights::take(&file, &architecture.parameters(), &["fc*"])?;
+    refuse_wrong_shapes(&file, &report)?;
     let network = Vgg16::new(architecture, tensors, &device)?;
     let cache = FeatureCache::new(&config.data, &prepared, normalization, file.sha256());
     cache.export(&network, cut, &config.out, interrupt)

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::{
     Error,
-    whole_file::{create_beside, finish},
+    whole_file::{create_beside, finish, hold},
 };
 
 /// Version of the file's form.
@@ -71,7 +71,15 @@ impl FeatureFile {
         (&mut file).take(header_bytes).read_to_end(&mut header).map_err(failed)?;
         let metadata: Metadata = serde_json::from_slice(&header)
             .map_err(|cause| broken(format!("not a features file ({cause}); delete it")))?;
-        let found = metadata.metadata().as_ref().and_then(|words| words.get("key"));
+        let word = |name| metadata.metadata().as_ref().and_then(|words| words.get(name));
+        let version = word("format_version").map(String::as_str);
+        if version != Some(FORMAT_VERSION) {
+            return Err(broken(format!(
+                "has format_version {}, expected {FORMAT_VERSION}; delete it",
+                version.unwrap_or("none")
+            )));
+        }
+        let found = word("key");
         if found != Some(&expected.key) {
             return Err(broken("holds other features than its name says; delete it".to_owned()));
         }
@@ -191,6 +199,7 @@ impl FeatureWriter {
         let mut header = header.to_string();
         header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
         let file = create_beside(path).map_err(failed)?;
+        hold(&file).map_err(failed)?;
         let mut output = BufWriter::new(file);
         output.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
         output.write_all(header.as_bytes()).map_err(failed)?;

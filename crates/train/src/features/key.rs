@@ -7,9 +7,12 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, hexadecimal};
 
+/// Raised whenever kernels, layers or normalizations change what they give, so that features of
+/// the old arithmetic are not taken for those of the new.
+const ARITHMETIC_VERSION: &str = "1";
+
 /// Digest of what the features at `cut` depend on: the data, the normalization, every parameter
-/// below the cut, the device, and the version of this program, whose arithmetic may change in the
-/// last bit.
+/// below the cut, the device, and the versions of this program and of its arithmetic.
 ///
 /// The parameters themselves are digested, not the file they came from: a run that has trained
 /// some of them, or a file with another head, gets a key that is right by construction.
@@ -25,9 +28,14 @@ pub fn feature_key(
 ) -> Result<String, Error> {
     let device = crate::device::device_name(network.device());
     let mut hash = Sha256::new();
-    for word in
-        ["features", env!("CARGO_PKG_VERSION"), data_sha256, &normalization.to_string(), &device]
-    {
+    for word in [
+        "features",
+        env!("CARGO_PKG_VERSION"),
+        ARITHMETIC_VERSION,
+        data_sha256,
+        &normalization.to_string(),
+        &device,
+    ] {
         hash_field(&mut hash, word.as_bytes());
     }
     let tensors = network.tensors()?;

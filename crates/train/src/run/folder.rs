@@ -111,24 +111,30 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// Marks a fold as done, after its other files are written, and writes `summary.json` anew.
+    /// Marks a fold as done, after its other files are written.
     ///
     /// # Errors
     ///
     /// [`Error::Write`] if the disk fails or is full.
-    pub fn finish_fold(&mut self, result: FoldSummary, run: &RunDescription) -> Result<(), Error> {
+    pub fn finish_fold(&mut self, result: FoldSummary) -> Result<(), Error> {
         write_json(&self.fold_folder(result.fold)?.join("result.json"), &result)?;
         self.done.insert(result.fold, result);
-        write_json(&self.path.join("summary.json"), &self.summary(run))
+        Ok(())
     }
 
-    /// The summary over the folds that are done.
+    /// Writes `summary.json` over the folds that are done and returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the disk fails or is full.
     ///
     /// # Panics
     ///
-    /// If none is.
-    pub fn summary(&self, run: &RunDescription) -> Summary {
-        Summary::new(run.clone(), self.done.values().cloned().collect())
+    /// If no fold is done.
+    pub fn summarize(&self, run: &RunDescription) -> Result<Summary, Error> {
+        let summary = Summary::new(run.clone(), self.done.values().cloned().collect());
+        write_json(&self.path.join("summary.json"), &summary)?;
+        Ok(summary)
     }
 }
 

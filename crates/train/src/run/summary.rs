@@ -1,6 +1,6 @@
 //! `summary.json`: the result of a run over the folds that are there.
 
-use std::num::NonZeroUsize;
+use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,10 @@ pub struct Summary {
     pub accuracy: Spread,
     /// What costs nothing.
     pub baselines: Baselines,
-    /// Of this program.
+    /// Whether the recipe ends by restoring the best epoch, which is chosen on the validation fold
+    /// itself: then every figure of the folds is optimistic.
+    pub chosen_on_validation: bool,
+    /// Of the programs that trained the folds.
     pub version: String,
     /// Where the arithmetic ran.
     pub device: String,
@@ -93,6 +96,10 @@ pub struct FoldSummary {
     pub initial_sha256: String,
     /// Wall time.
     pub seconds: f64,
+    /// Where the arithmetic ran.
+    pub device: String,
+    /// Of the program.
+    pub version: String,
 }
 
 /// Accuracies that need no network.
@@ -119,8 +126,8 @@ pub struct RunDescription {
     pub num_folds: usize,
     /// Of every random stream.
     pub seed: u32,
-    /// Where the arithmetic runs.
-    pub device: String,
+    /// Whether the recipe ends by restoring the best epoch.
+    pub chosen_on_validation: bool,
 }
 
 impl Summary {
@@ -150,9 +157,16 @@ impl Summary {
             split: run.split,
             num_folds: run.num_folds,
             seed: run.seed,
+            chosen_on_validation: run.chosen_on_validation,
+            version: distinct(folds.iter().map(|fold| fold.version.as_str())),
+            device: distinct(folds.iter().map(|fold| fold.device.as_str())),
             folds,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: run.device,
         }
     }
+}
+
+/// What all folds have in common; what they differ in, one after the other.
+fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: BTreeSet<&str> = words.collect();
+    words.into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -52,6 +52,12 @@ pub fn table(summary: &Summary) -> String {
         Some(error) => line(format_args!("{:>12}  {:>7.2}%", "std. error", percent(error))),
         None => line(format_args!("{:>12}  one fold has no spread", "std. error")),
     }
+    if summary.chosen_on_validation {
+        line(format_args!(
+            "{:>12}  each fold's best epoch, chosen on its own held-out photographs: optimistic",
+            "note"
+        ));
+    }
     line(format_args!("{:>12}  {:>7.2}%", "chance", percent(summary.baselines.chance)));
     line(format_args!("{:>12}  {:>7.2}%", "majority", percent(summary.baselines.majority)));
     text

@@ -1,6 +1,7 @@
 //! What a model says of images that it is not trained on.
 
 use candle_core::{Device, Tensor};
+use indicatif::ProgressBar;
 use model::{Cut, Mode, Vgg16};
 
 use super::{Inputs, Interrupt};
@@ -53,9 +54,11 @@ pub(crate) fn evaluate(
     network: &Vgg16,
     held: Held<'_>,
     kind: LossKind,
+    progress: &ProgressBar,
     interrupt: &Interrupt,
     fold: usize,
 ) -> Result<Evaluation, Error> {
+    progress.set_length(held.indices.len() as u64);
     let mut predictions = Vec::with_capacity(held.indices.len());
     let mut loss_sum = 0.0;
     for batch in held.indices.chunks(held.batch_size) {
@@ -69,6 +72,8 @@ pub(crate) fn evaluate(
         loss_sum += of_batch.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>();
         let rows = logits.to_vec2::<f32>()?;
         predictions.extend(rows.iter().zip(labels).map(|(row, label)| Prediction::new(row, label)));
+        progress.inc(batch.len() as u64);
     }
+    progress.finish_and_clear();
     Ok(Evaluation { predictions, loss: loss_sum / held.indices.len() as f64 })
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Error,
-    device::{DeviceChoice, device_name},
+    device::DeviceChoice,
     features::{FeatureCache, FeatureFile},
     folds::{Fold, folds, warning},
     recipe::Recipe,
@@ -59,7 +59,8 @@ pub struct Config {
 pub enum WeightsChoice {
     /// A safetensors file made by `convert-weights` or by a run.
     File(PathBuf),
-    /// He-uniform values from the seed.
+    /// Values from the seed: He-uniform convolutions, the first for inputs that deviate as pixels
+    /// do, and a Glorot-uniform head as Keras's.
     Random,
 }
 
@@ -116,6 +117,9 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
     start.report();
     let mut network = start.network(&device)?;
     let plans = plan(&config.recipe_name, &config.recipe, &mut network)?;
+    for plan in &plans {
+        tracing::info!("{}", plan.describe(&network));
+    }
 
     let description = RunDescription {
         recipe: config.recipe_name.clone(),
@@ -128,11 +132,17 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         split,
         num_folds: config.num_folds,
         seed: config.seed,
-        device: device_name(&device),
+        chosen_on_validation: config
+            .recipe
+            .stages
+            .last()
+            .and_then(|stage| stage.early_stopping)
+            .is_some_and(|stopping| stopping.restore_best_weights),
     };
     let mut folder = RunFolder::open(&config.out, &identity(config, &description))?;
     let to_train = to_train(config, &folder, &folds)?;
     if !to_train.is_empty() {
+        prepared.verify()?;
         let experiment = Experiment {
             features: features(config, &prepared, &start, &plans, &network, interrupt)?,
             prepared: &prepared,
@@ -159,11 +169,19 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
                 &mut momenta,
                 &mut log,
                 &folder,
-            )?;
-            folder.finish_fold(result, &description)?;
+            )
+            .map_err(|error| match error {
+                Error::Interrupted { fold } if !config.recipe.fresh_model_per_fold => {
+                    Error::InterruptedOneModel { fold }
+                }
+                other => other,
+            })?;
+            folder.finish_fold(result)?;
+            folder.summarize(&description)?;
         }
     }
-    Ok(folder.summary(&description))
+    // Anew also where nothing was left to do: the last run may have been killed before it.
+    folder.summarize(&description)
 }
 
 /// What every fold starts from.
@@ -230,6 +248,12 @@ impl Start {
                 names => names.join(", "),
             }
         );
+        if !self.initial.unused.is_empty() {
+            tracing::info!(
+                "in the weights file, but not used: {}; head = \"vggface\" takes fc6 and fc7 from it",
+                self.initial.unused.join(", ")
+            );
+        }
     }
 
     /// A model with the initial weights.

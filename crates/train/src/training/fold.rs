@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     Error,
+    device::device_name,
     features::network_sha256,
     folds::Fold,
     metrics::majority,
@@ -42,12 +43,10 @@ pub(crate) fn train_fold(
     let mut evaluation = None;
     for (number, (plan, momentum)) in plans.iter().zip(momenta).enumerate() {
         let run = StageRun { experiment, fold, number, plan };
-        let (records, state) = run.train(network, momentum.take(), log)?;
-        *momentum = Some(state);
-        epochs.extend(records);
-        if number + 1 == plans.len() {
-            evaluation = Some(run.validate(network)?);
-        }
+        let result = run.train(network, momentum.take(), log)?;
+        *momentum = Some(result.momentum);
+        epochs.extend(result.epochs);
+        evaluation = Some(result.evaluation);
     }
     let evaluation = evaluation.expect("a recipe has at least one stage");
 
@@ -83,6 +82,8 @@ pub(crate) fn train_fold(
             .expect("a fold holds out at least one image"),
         initial_sha256,
         seconds: start.elapsed().as_secs_f64(),
+        device: device_name(network.device()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }
 

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use candle_core::{Device, Tensor};
-use model::{Architecture, Head, Initializer, ParameterSpec, WeightsFile, initial, weights};
+use model::{
+    Architecture, Head, Initializer, LoadReport, ParameterSpec, WeightsFile, initial, weights,
+};
 
 use super::streams::Stream;
 use crate::{
@@ -23,10 +25,13 @@ pub(crate) struct InitialWeights {
     pub(crate) tensors: BTreeMap<String, Tensor>,
     /// Names of those that are not from the file.
     pub(crate) new: Vec<String>,
+    /// Names in the file that the network has no use for.
+    pub(crate) unused: Vec<String>,
 }
 
 /// Takes the backbone from the file (or draws it without one: He-uniform, for inputs that deviate
-/// by [`PIXEL_DEVIATION`]) and the head as the recipe says; new layers of the head are Glorot-uniform with biases of zero, as Keras's are.
+/// by [`PIXEL_DEVIATION`]) and the head as the recipe says; new layers of the head are
+/// Glorot-uniform with biases of zero, as Keras's are.
 ///
 /// # Errors
 ///
@@ -41,30 +46,26 @@ pub(crate) fn initial_weights(
 ) -> Result<InitialWeights, Error> {
     let mut from_file = Vec::new();
     let mut new = Vec::new();
-    for spec in architecture.parameters() {
+    for layer in architecture.layers() {
+        let parameters = layer.parameters();
         match file {
-            Some(file) if is_taken(&spec, recipe, file, identities)? => from_file.push(spec),
-            _ => new.push(spec),
+            Some(file) if is_taken(&layer.name, &parameters, recipe, file, identities)? => {
+                from_file.extend(parameters);
+            }
+            _ => new.extend(parameters),
         }
     }
     let mut tensors = BTreeMap::new();
+    let mut unused = Vec::new();
     if let Some(file) = file {
         // What the file holds beyond the network, such as another head, is left where it is.
         let (taken, report) = weights::take(file, &from_file, &["fc*"])?;
         if let Some(name) = report.missing.first() {
             return Err(problem(file, missing(name)));
         }
-        if let Some(wrong) = report.wrong_shape.first() {
-            return Err(problem(
-                file,
-                format!(
-                    "`{}` is {:?}, expected {:?}; prepare the data with the side that the weights \
-                     were made for",
-                    wrong.name, wrong.found, wrong.expected
-                ),
-            ));
-        }
+        refuse_wrong_shapes(file, &report)?;
         tensors.extend(taken);
+        unused = report.unexpected;
     }
     let stream = Stream::InitialWeights.seed(seed, &[]);
     for spec in &new {
@@ -77,18 +78,39 @@ pub(crate) fn initial_weights(
         let drawn = if spec.name == "conv1_1.weight" { (drawn / PIXEL_DEVIATION)? } else { drawn };
         tensors.insert(spec.name.clone(), drawn);
     }
-    Ok(InitialWeights { tensors, new: new.into_iter().map(|spec| spec.name).collect() })
+    let new = new.into_iter().map(|spec| spec.name).collect();
+    Ok(InitialWeights { tensors, new, unused })
 }
 
-/// Whether a parameter comes from the file.
+/// Refuses dense layers made for images of another side.
+///
+/// # Errors
+///
+/// [`Error::Weights`] with the first that is of another shape.
+pub(crate) fn refuse_wrong_shapes(file: &WeightsFile, report: &LoadReport) -> Result<(), Error> {
+    let Some(wrong) = report.wrong_shape.first() else { return Ok(()) };
+    Err(problem(
+        file,
+        format!(
+            "`{}` is {:?}, expected {:?}; prepare the data with the side that the weights were \
+             made for",
+            wrong.name, wrong.found, wrong.expected
+        ),
+    ))
+}
+
+/// Whether a layer comes from the file: its weights and its biases, or neither.
 fn is_taken(
-    spec: &ParameterSpec,
+    layer: &str,
+    parameters: &[ParameterSpec],
     recipe: &Recipe,
     file: &WeightsFile,
     identities: &[String],
 ) -> Result<bool, Error> {
-    let layer = spec.name.split('.').next().unwrap_or_default();
-    let fits = || file.tensors().get(&spec.name).is_some_and(|found| found.dims() == spec.shape);
+    let is_there = |spec: &ParameterSpec| {
+        file.tensors().get(&spec.name).is_some_and(|found| found.dims() == spec.shape)
+    };
+    let fits = || parameters.iter().all(is_there);
     match (layer, recipe.head, recipe.head_init) {
         ("fc6" | "fc7", Head::Vggface, _) => Ok(true),
         ("fc6" | "fc7" | "fc8", _, HeadInit::New) => Ok(false),

@@ -22,7 +22,7 @@ impl Interrupt {
         ctrlc::set_handler(move || {
             if flag.is_raised() {
                 // Nothing half-written has a final name, so this loses only the current fold.
-                std::process::abort();
+                std::process::exit(1);
             }
             flag.raise();
             tracing::warn!("stopping after this step; Ctrl-C again to stop at once");

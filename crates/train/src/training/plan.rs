@@ -21,6 +21,25 @@ pub(crate) struct StagePlan<'a> {
     pub(crate) cut: Cut,
 }
 
+impl StagePlan<'_> {
+    /// One line: what learns, and where images enter.
+    pub(crate) fn describe(&self, network: &Vgg16) -> String {
+        let layers = network.layers();
+        // In the network's order, which is not that of names.
+        let trains: Vec<&str> = layers
+            .iter()
+            .map(|layer| layer.name.as_str())
+            .filter(|name| self.trainable.contains(*name))
+            .collect();
+        let from = match (&self.stage.augment, self.cut.index().checked_sub(1)) {
+            (None, Some(layer)) => format!("on {} features, computed once", layers[layer].name),
+            (Some(_), _) => "on augmented images".to_owned(),
+            (None, None) => "on images".to_owned(),
+        };
+        format!("stage {}: trains {} {from}", self.stage.name, trains.join(", "))
+    }
+}
+
 /// Resolves every stage. A layer that an earlier stage trained lies above the cut, also where it
 /// is frozen later; with one model for all folds, later stages come before the next fold's first.
 ///

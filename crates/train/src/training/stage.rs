@@ -41,6 +41,15 @@ pub(crate) struct StageRun<'a> {
     pub(crate) plan: &'a StagePlan<'a>,
 }
 
+/// What a stage leaves beside the trained network.
+pub(crate) struct StageResult {
+    /// One record an epoch.
+    pub(crate) epochs: Vec<EpochRecord>,
+    /// Of the network as the stage leaves it.
+    pub(crate) evaluation: Evaluation,
+    pub(crate) momentum: Momentum,
+}
+
 /// Running means over an epoch's training images, as Keras reports them.
 #[derive(Default)]
 struct Running {
@@ -50,18 +59,19 @@ struct Running {
 }
 
 impl StageRun<'_> {
-    /// Trains the stage and returns its epochs' records and the optimizer's state.
+    /// Trains the stage.
     ///
     /// # Errors
     ///
-    /// [`Error::NonFiniteLoss`] at the step it happens, [`Error::Interrupted`] after Ctrl-C, and
-    /// whatever reading, arithmetic or writing reports.
+    /// [`Error::NonFiniteLoss`] at the step it happens, [`Error::NonFiniteValidationLoss`] after
+    /// the epoch, [`Error::Interrupted`] after Ctrl-C, and whatever reading, arithmetic or writing
+    /// reports.
     pub(crate) fn train(
         &self,
         network: &mut Vgg16,
         momentum: Option<Momentum>,
         log: &mut RecordLog,
-    ) -> Result<(Vec<EpochRecord>, Momentum), Error> {
+    ) -> Result<StageResult, Error> {
         let stage = self.plan.stage;
         network.set_trainable(&self.plan.trainable)?;
         let mut momentum = momentum.unwrap_or_else(|| Momentum {
@@ -72,12 +82,22 @@ impl StageRun<'_> {
         let mut stopping = stage.early_stopping.map(EarlyStoppingState::new);
         let mut best = None;
         let mut records = Vec::new();
+        let mut evaluation = None;
         let mut step = 0;
         for epoch in 1..=stage.epochs.get() {
             let start = Instant::now();
             let learning_rate = momentum.learning_rate;
             let trained = self.epoch(network, &mut momentum, epoch, &mut step, log)?;
             let validated = self.validate(network)?;
+            if !validated.loss.is_finite() {
+                return Err(Error::NonFiniteValidationLoss {
+                    fold: self.fold.index,
+                    stage: stage.name.clone(),
+                    epoch,
+                    loss: validated.loss,
+                    learning_rate,
+                });
+            }
             let record = EpochRecord {
                 fold: self.fold.index,
                 stage: stage.name.clone(),
@@ -90,6 +110,7 @@ impl StageRun<'_> {
                 learning_rate,
                 seconds: start.elapsed().as_secs_f64(),
             };
+            evaluation = Some(validated);
             log.append(&Record::Epoch(record.clone()))?;
             report(&record);
             if let (Some(state), Some(config)) = (&mut plateau, stage.reduce_on_plateau) {
@@ -121,10 +142,12 @@ impl StageRun<'_> {
                 }
             }
         }
+        let mut evaluation = evaluation.expect("a stage has at least one epoch");
         if let Some(best) = best {
             restore(network, &best)?;
+            evaluation = self.validate(network)?;
         }
-        Ok((records, momentum))
+        Ok(StageResult { epochs: records, evaluation, momentum })
     }
 
     /// One pass over the training images.
@@ -217,8 +240,10 @@ impl StageRun<'_> {
     }
 
     /// Evaluates the network on the fold's validation images.
-    pub(crate) fn validate(&self, network: &Vgg16) -> Result<Evaluation, Error> {
+    fn validate(&self, network: &Vgg16) -> Result<Evaluation, Error> {
         let experiment = self.experiment;
+        let progress =
+            progress::bar(&format!("fold {} {} validation", self.fold.index, self.plan.stage.name));
         let held = Held {
             inputs: &experiment.inputs_at(self.plan.cut),
             cut: self.plan.cut,
@@ -226,7 +251,8 @@ impl StageRun<'_> {
             labels: &experiment.labels,
             batch_size: experiment.recipe.batch_size.get(),
         };
-        evaluate(network, held, experiment.recipe.loss, experiment.interrupt, self.fold.index)
+        let kind = experiment.recipe.loss;
+        evaluate(network, held, kind, &progress, experiment.interrupt, self.fold.index)
     }
 }
 

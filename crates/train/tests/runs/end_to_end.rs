@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, fs, num::NonZeroUsize};
 use crate::support::{Bench, TWO_STAGES, epochs, narrow, records, steps, trained};
 use train::{
     Error,
-    recipe::Recipe,
+    recipe::{HeadInit, Recipe},
     run::Summary,
-    training::{Config, Interrupt, run},
+    training::{Config, Interrupt, WeightsChoice, run},
 };
 
 fn train(config: &Config) -> Summary {
@@ -77,13 +77,37 @@ fn features_are_shared_by_runs() {
 #[test]
 fn frozen_layers_are_bit_equal_after_training_and_the_others_are_not() {
     let bench = Bench::new(3, 4);
-    let config = bench.config(&narrow("linear", TWO_STAGES), "run");
+    let first = bench.config(&narrow("linear", TWO_STAGES), "first");
+    train(&first);
+    let before = trained(&first.out, 0);
+    let mut config = bench.config(&narrow("linear", TWO_STAGES), "run");
+    config.weights = WeightsChoice::File(first.out.join("fold-00/weights.safetensors"));
+    config.recipe.widths = None;
     train(&config);
-    let (first, second) = (trained(&config.out, 0), trained(&config.out, 1));
-    for (name, bits) in &first {
-        let is_frozen = name.starts_with("conv") && !name.starts_with("conv5");
-        assert_eq!(bits == &second[name], is_frozen, "{name}");
+    for fold in 0..3 {
+        for (name, bits) in trained(&config.out, fold) {
+            let is_frozen = name.starts_with("conv") && !name.starts_with("conv5");
+            assert_eq!(bits == before[&name], is_frozen, "{name}");
+        }
     }
+}
+
+#[test]
+fn a_layer_comes_from_the_file_whole_or_not_at_all() {
+    let bench = Bench::new(3, 4);
+    let stages = TWO_STAGES.replace("\"fc8\"", "\"fc*\"");
+    let first = bench.config(&narrow("seed", &stages), "first");
+    train(&first);
+    let biases = trained(&first.out, 0)["fc8.bias"].clone();
+    assert!(biases.iter().any(|&bias| f32::from_bits(bias) != 0.0));
+    // Of another head, fc8 has other weights and as many biases; at this rate nothing moves.
+    let stages = TWO_STAGES.replace("1e-4", "1e-30").replace("1e-5", "1e-30");
+    let mut config = bench.config(&narrow("linear", &stages), "run");
+    config.weights = WeightsChoice::File(first.out.join("fold-00/weights.safetensors"));
+    config.recipe.head_init = HeadInit::Weights;
+    train(&config);
+    let biases = trained(&config.out, 0)["fc8.bias"].clone();
+    assert!(biases.iter().all(|&bias| f32::from_bits(bias).abs() < 1e-20), "{biases:?}");
 }
 
 #[test]
@@ -179,6 +203,36 @@ fn a_loss_that_is_no_number_stops_the_run_at_its_step() {
 }
 
 #[test]
+fn held_out_losses_that_are_no_number_leave_no_result() {
+    let bench = Bench::new(3, 4);
+    // One step, whose own loss is sound: only the held-out images can show what it did.
+    let stages = TWO_STAGES
+        .replace("kind = \"adam\", learning_rate = 1e-4", "kind = \"sgd\", learning_rate = 1e300");
+    let mut config = bench.config(&narrow("linear", &stages), "run");
+    config.recipe.batch_size = NonZeroUsize::new(32).unwrap();
+    match run(&config, &Interrupt::default()) {
+        Err(Error::NonFiniteValidationLoss { fold: 0, epoch: 1, loss, .. }) => {
+            assert!(!loss.is_finite());
+        }
+        result => panic!("{result:?}"),
+    }
+    assert_eq!(steps(&config.out).len(), 1);
+    assert!(!config.out.join("fold-00").exists());
+}
+
+#[test]
+fn a_lost_summary_comes_back() {
+    let bench = Bench::new(3, 4);
+    let config = bench.config(&narrow("linear", TWO_STAGES), "run");
+    train(&config);
+    let path = config.out.join("summary.json");
+    let whole = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    train(&config);
+    assert_eq!(fs::read(&path).unwrap(), whole);
+}
+
+#[test]
 fn the_last_batch_may_be_smaller_and_every_image_is_seen_once() {
     let bench = Bench::new(3, 5);
     let mut config = bench.config(&narrow("linear", TWO_STAGES), "run");
@@ -199,14 +253,37 @@ fn a_run_leaves_the_files_that_scripts_read() {
     let text = fs::read_to_string(config.out.join("summary.json")).unwrap();
     assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for key in ["format_version", "recipe", "split", "seed", "version", "device"] {
-        assert!(!value[key].is_null(), "{key}");
+    let has = |value: &serde_json::Value, keys: &str| {
+        for key in keys.split_whitespace() {
+            assert!(value.get(key).is_some_and(|value| !value.is_null()), "{key} in {value}");
+        }
+    };
+    has(&value, "format_version recipe split seed version device");
+    has(&value["dataset"], "identities images sha256");
+    has(&value["weights"], "path sha256");
+    has(&value["accuracy"], "mean std standard_error");
+    has(&value["baselines"], "chance majority");
+    has(
+        &value["folds"][0],
+        "fold train_images validation_images epochs accuracy top5_accuracy macro_f1 loss \
+         best_epoch best_accuracy seconds",
+    );
+    let text = fs::read_to_string(config.out.join("metrics.jsonl")).unwrap();
+    let mut kinds = BTreeSet::new();
+    for line in text.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        has(&record, "kind fold stage epoch learning_rate");
+        match record["kind"].as_str().unwrap() {
+            "step" => has(&record, "step loss"),
+            _ => has(
+                &record,
+                "train_loss train_accuracy validation_loss validation_accuracy validation_top5 \
+                 seconds",
+            ),
+        }
+        kinds.insert(record["kind"].as_str().unwrap().to_owned());
     }
-    for path in
-        ["/dataset/sha256", "/weights/path", "/accuracy/standard_error", "/baselines/chance"]
-    {
-        assert!(value.pointer(path).is_some_and(|value| !value.is_null()), "{path}");
-    }
+    assert_eq!(kinds, BTreeSet::from(["epoch".to_owned(), "step".to_owned()]));
     let csv = fs::read_to_string(config.out.join("fold-00/predictions.csv")).unwrap();
     let mut lines = csv.lines();
     assert_eq!(lines.next(), Some("image,identity,label,predicted,probability,rank_of_truth"));

@@ -2,5 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's setup may panic as the test itself may")]
 
 mod end_to_end;
+mod features;
+mod quickstart;
 mod refusals;
+mod schedules;
 mod support;

@@ -105,7 +105,7 @@ fn more_folds_than_photographs_are_refused() {
         let message = refusal(&train(&bench, &["--folds", "7", "--split", split]), 1);
         assert_says(&message, &["7", "folds"]);
     }
-    assert_says(&refusal(&train(&bench, &["--folds", "1"]), 1), &["at least 2"]);
+    assert_says(&refusal(&train(&bench, &["--folds", "1"]), 2), &["at least 2"]);
 }
 
 #[test]
@@ -216,6 +216,38 @@ fn the_head_vggface_needs_a_full_network() {
     assert_says(&message, &["`fc6.weight`", "head = \"seed\""]);
 }
 
+#[test]
+fn features_of_dense_layers_need_the_side_they_were_made_for() {
+    let bench = Bench::new(2, 3);
+    bench.prepare_at("larger", 64, 2, 3);
+    let path = bench.path("w.safetensors");
+    write_weights(&path, Some(Classifier { head: Head::Vggface, num_classes: 2 }), None);
+    let output = Command::new(env!("CARGO_BIN_EXE_features"))
+        .args(["--layer", "fc7", "--device", "cpu", "--data"])
+        .arg(bench.path("larger"))
+        .arg("--weights")
+        .arg(&path)
+        .arg("--out")
+        .arg(bench.path("f.safetensors"))
+        .env("RUST_LOG", "error")
+        .output()
+        .unwrap();
+    assert_says(
+        &refusal(&output, 1),
+        &["w.safetensors", "fc6.weight", "[4, 8]", "[4, 32]", "side"],
+    );
+}
+
+#[test]
+fn pixels_that_are_not_the_manifests_are_refused() {
+    let bench = Bench::new(2, 3);
+    let path = bench.path("data").join("pixels-00000.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_says(&refusal(&train(&bench, &[]), 1), &["data", "SHA-256", "prepare the set anew"]);
+}
+
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn a_device_that_is_not_there_is_named() {
@@ -290,9 +322,9 @@ fn features_of_an_unknown_layer_name_the_layers() {
         .arg(&path)
         .arg("--out")
         .arg(bench.path("f.safetensors"))
+        .env("RUST_LOG", "error")
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert_says(&String::from_utf8_lossy(&output.stderr), &["block5_pool", "pool5"]);
+    assert_says(&refusal(&output, 2), &["block5_pool", "pool5"]);
     assert!(!bench.path("f.safetensors").exists());
 }

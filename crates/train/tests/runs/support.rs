@@ -28,26 +28,26 @@ pub(crate) struct Bench {
 impl Bench {
     /// Draws and prepares `identities` people with `photographs` photographs of 48 px each.
     pub(crate) fn new(identities: u64, photographs: u64) -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
-        bench.prepare("data", 0, identities, photographs);
+        let bench = Self::empty();
+        bench.prepare_at("data", 48, identities, photographs);
         bench
     }
 
-    /// Draws and prepares another set beside the first.
-    pub(crate) fn prepare(
-        &self,
-        name: &str,
-        first: u64,
-        identities: u64,
-        photographs: u64,
-    ) -> PathBuf {
-        let side: Side = "48".parse().unwrap();
+    /// A folder with nothing in it.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Draws people as the quickstart does and prepares them at this side.
+    pub(crate) fn prepare_at(&self, name: &str, side_px: usize, identities: u64, photographs: u64) {
+        let side: Side = side_px.to_string().parse().unwrap();
         let gallery = Gallery {
             seed: 1,
-            first_identity: first,
+            first_identity: 0,
             identities: NonZeroU64::new(identities).unwrap(),
             photographs: NonZeroU64::new(photographs).unwrap(),
-            side,
+            // Those of 48 px are drawn as small as they are used.
+            side: if side_px == 48 { side } else { "96".parse().unwrap() },
         };
         let faces = self.path(&format!("{name}-faces"));
         write_gallery(&gallery, &faces, &ProgressBar::hidden()).unwrap();
@@ -61,12 +61,16 @@ impl Bench {
         let out = self.path(name);
         let outcome = preprocess::prepare(&faces, &out, &settings, &ProgressBar::hidden()).unwrap();
         assert!(matches!(outcome, Outcome::Made(_)));
-        out
     }
 
     /// A path in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A run of a built-in recipe from random weights over three folds into `out`.
+    pub(crate) fn config_of(&self, builtin: &str, out: &str) -> Config {
+        self.config(&Recipe::builtin(builtin).unwrap().to_toml(), out)
     }
 
     /// A run of this recipe from random weights over three folds into `out`.

@@ -1,0 +1,67 @@
+//! The command `features`: what the file holds is what the network gives.
+
+use std::fs;
+
+use candle_core::{Device, Tensor};
+use model::{Architecture, Classifier, Cut, Head, Mode, Vgg16, WeightsFile};
+use preprocess::{Normalization, Prepared, View, read_batch};
+use safetensors::SafeTensors;
+use train::{
+    device::DeviceChoice,
+    features::{Config, export},
+    training::{Interrupt, run},
+};
+
+use crate::support::{Bench, TWO_STAGES, narrow};
+
+#[test]
+fn exported_features_are_the_networks_output_in_the_manifests_order() {
+    let bench = Bench::new(3, 4);
+    let trained = bench.config(&narrow("linear", TWO_STAGES), "run");
+    run(&trained, &Interrupt::default()).unwrap();
+    let weights = bench.path("run").join("fold-01/weights.safetensors");
+    let file = WeightsFile::read(&weights).unwrap();
+    let architecture = Architecture {
+        widths: file.widths().unwrap(),
+        side_px: 48,
+        classifier: Some(Classifier { head: Head::Linear, num_classes: 3 }),
+    };
+    let network = Vgg16::new(architecture, file.tensors().clone(), &Device::Cpu).unwrap();
+    let prepared = Prepared::open(&bench.path("data")).unwrap();
+    let indices: Vec<usize> = (0..prepared.len()).collect();
+    let images = read_batch(&prepared, &indices, Normalization::VggfaceV1, View::Plain).unwrap();
+    let images = Tensor::from_vec(images, (indices.len(), 3, 48, 48), &Device::Cpu).unwrap();
+
+    for layer in ["conv3_2", "pool5", "fc8"] {
+        let out = bench.path(&format!("{layer}.safetensors"));
+        let config = Config {
+            data: bench.path("data"),
+            weights: weights.clone(),
+            layer: layer.to_owned(),
+            out: out.clone(),
+            device: DeviceChoice::Cpu,
+        };
+        export(&config, &Interrupt::default()).unwrap();
+        let cut = architecture.cut_after(layer).unwrap();
+        let expected = network.forward(Cut::IMAGES, cut, &images, Mode::Eval).unwrap();
+
+        let bytes = fs::read(&out).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let features = tensors.tensor("features").unwrap();
+        assert_eq!(features.shape(), expected.dims(), "{layer}");
+        let (found, _) = features.data().as_chunks::<4>();
+        let found: Vec<u32> = found.iter().map(|value| u32::from_le_bytes(*value)).collect();
+        let expected = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let expected: Vec<u32> = expected.into_iter().map(f32::to_bits).collect();
+        assert_eq!(found, expected, "{layer}");
+
+        let (labels, _) = tensors.tensor("labels").unwrap().data().as_chunks::<4>();
+        let labels: Vec<u32> = labels.iter().map(|label| u32::from_le_bytes(*label)).collect();
+        assert_eq!(labels, prepared.labels());
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let words = header.metadata().as_ref().unwrap();
+        assert_eq!(words["layer"], layer);
+        assert_eq!(words["weights_sha256"], file.sha256());
+        assert_eq!(words["data_sha256"], prepared.sha256());
+    }
+}
