@@ -31,7 +31,8 @@ Examples:
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything on synthetic faces, nothing to download: prepare, train, report
+    /// Everything on synthetic faces, nothing to download: draw, prepare, train, the table
+    #[command(after_help = "Example:\n  cargo xtask quickstart")]
     Quickstart,
     /// Photographs, one folder a person, to prepared pixels
     #[command(disable_help_flag = true)]
@@ -49,6 +50,7 @@ enum Command {
     #[command(disable_help_flag = true)]
     SyntheticFaces(Passed),
     /// What a contributor must pass: format, lints, tests, docs
+    #[command(after_help = "Example:\n  cargo xtask check")]
     Check,
 }
 

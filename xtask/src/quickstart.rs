@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::stage::{Acceleration, Stage, exit_code};
 
-const FACES: &str = "data/synthetic";
-const PREPARED: &str = "data/synthetic-64";
+const FACES: &str = "data/quickstart";
+const PREPARED: &str = "data/quickstart-64";
 const BASE: &str = "crates/train/base/synthetic-narrow.safetensors";
 const RUN: &str = "runs/quickstart";
 
@@ -26,14 +26,20 @@ pub(crate) fn run(features: Option<Acceleration>) -> Result<ExitCode> {
         ),
         (
             &Stage::TRAIN,
-            "fine-tuning, the default recipe, 3 folds",
+            "fine-tuning by the default recipe, 3 folds",
             vec!["--data", PREPARED, "--weights", BASE, "--out", RUN, "--folds", "3"],
         ),
     ];
+    // Ctrl-C reaches the stage as well, which ends cleanly; this program waits for it.
+    ctrlc::set_handler(|| ()).context("listening to Ctrl-C")?;
     for (stage, what, arguments) in steps {
         eprintln!("quickstart: {what}");
         let status = stage.command(features)?.args(arguments).status().context(what)?;
         if !status.success() {
+            eprintln!(
+                "quickstart: stopped while {what}; what an earlier version has left in {FACES}, \
+                 {PREPARED} and {RUN} may be deleted"
+            );
             return Ok(exit_code(status));
         }
     }
