@@ -12,7 +12,7 @@ use stage::{Acceleration, Stage};
 
 /// Fine-tunes VGG16 with VGGFace's weights on your own faces, with K-fold cross-validation.
 #[derive(Parser)]
-#[command(name = "cargo xtask", version, after_help = EXAMPLES)]
+#[command(bin_name = "cargo xtask", version, after_help = EXAMPLES)]
 struct Arguments {
     /// Builds the stages for this accelerator (needs its toolkit).
     #[arg(long, value_enum)]

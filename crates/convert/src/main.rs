@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// The source's format is told by its content. What is not VGG16 is refused.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask convert-weights", version, after_help = EXAMPLES)]
+#[command(bin_name = "cargo xtask convert-weights", version, after_help = EXAMPLES)]
 struct Arguments {
     /// The file to convert
     file: PathBuf,

@@ -15,7 +15,7 @@ use preprocess::{Crop, Outcome, Settings, Share, Side};
 /// set is there and nothing has changed, nothing is done.
 #[derive(Parser)]
 #[command(
-    name = "cargo xtask prepare",
+    bin_name = "cargo xtask prepare",
     version,
     after_help = "Examples:
   cargo xtask prepare --faces data/lfw --out data/lfw-224

@@ -20,13 +20,15 @@ use train::{
 
 /// Fine-tunes VGG16 on a prepared set, with K-fold cross-validation
 #[derive(Parser)]
-#[command(name = "cargo xtask train", version, after_help = EXAMPLES)]
+#[command(bin_name = "cargo xtask train", version, after_help = EXAMPLES)]
 struct Arguments {
     /// The prepared set, made by `cargo xtask prepare`
     #[arg(long, value_name = "DIR", required_unless_present = "show_recipe")]
     data: Option<PathBuf>,
-    /// A weights file, made by `cargo xtask convert-weights`, or the word `random`: He-uniform
-    /// convolutions (the first divided by the pixels' deviation) and a Glorot-uniform head
+    /// A weights file, made by `cargo xtask convert-weights`, or the word `random`
+    ///
+    /// From random weights, convolutions are He-uniform
+    /// (the first divided by the deviation of pixels), the head is Glorot-uniform.
     #[arg(long, value_name = "FILE", required_unless_present = "show_recipe")]
     weights: Option<WeightsChoice>,
     /// The run's folder; the same command goes on with the folds that are not done

@@ -16,7 +16,7 @@ use preprocess::synthetic::{Gallery, write_gallery};
 /// The same seed gives the same faces, and person K of a seed is the same whoever else is drawn.
 #[derive(Parser)]
 #[command(
-    name = "cargo xtask synthetic-faces",
+    bin_name = "cargo xtask synthetic-faces",
     version,
     after_help = "Examples:
   cargo xtask synthetic-faces --out data/synthetic

@@ -17,7 +17,7 @@ use train::{
 
 /// Writes a layer's output for every image of a prepared set to a safetensors file
 #[derive(Parser)]
-#[command(name = "cargo xtask features", version, after_help = EXAMPLES)]
+#[command(bin_name = "cargo xtask features", version, after_help = EXAMPLES)]
 struct Arguments {
     /// The prepared set, made by `cargo xtask prepare`
     #[arg(long, value_name = "DIR")]

@@ -243,15 +243,15 @@ impl Start {
             count(false),
             self.weights.path,
             count(true),
-            match self.initial.new.as_slice() {
-                [] => "none".to_owned(),
-                names => names.join(", "),
+            match layers(&self.initial.new).as_str() {
+                "" => "none",
+                names => names,
             }
         );
         if !self.initial.unused.is_empty() {
             tracing::info!(
                 "in the weights file, but not used: {}; head = \"vggface\" takes fc6 and fc7 from it",
-                self.initial.unused.join(", ")
+                layers(&self.initial.unused)
             );
         }
     }
@@ -260,6 +260,14 @@ impl Start {
     fn network(&self, device: &Device) -> Result<Vgg16, Error> {
         Ok(Vgg16::new(self.architecture, self.initial.tensors.clone(), device)?)
     }
+}
+
+/// The layers of these parameters, each once.
+fn layers(parameters: &[String]) -> String {
+    let mut layers: Vec<&str> =
+        parameters.iter().filter_map(|name| name.split('.').next()).collect();
+    layers.dedup();
+    layers.join(", ")
 }
 
 /// The normalization that a weights file asks for.
