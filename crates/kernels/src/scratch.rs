@@ -42,19 +42,24 @@ pub(crate) fn elements(shape: &[usize]) -> usize {
 }
 
 /// A slice of which several tasks write different parts.
-pub(crate) struct SharedSlice<'a> {
-    start: *mut f32,
+pub(crate) struct SharedSlice<'a, T = f32> {
+    start: *mut T,
     length: usize,
-    lifetime: PhantomData<&'a mut [f32]>,
+    lifetime: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it stands for a `&mut [f32]`, which may be sent; `range_mut` makes its caller keep the parts apart.
-unsafe impl Send for SharedSlice<'_> {}
+// SAFETY: it stands for a `&mut [T]`, which may be sent; its users keep the parts apart.
+unsafe impl<T: Send> Send for SharedSlice<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for SharedSlice<'_> {}
+unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
 
-impl<'a> SharedSlice<'a> {
-    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+impl<'a, T> SharedSlice<'a, T> {
+    /// The first element, for kernels that write through pointers.
+    pub(crate) fn start(&self) -> *mut T {
+        self.start
+    }
+
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), length: slice.len(), lifetime: PhantomData }
     }
 
@@ -64,7 +69,7 @@ impl<'a> SharedSlice<'a> {
     ///
     /// While the result lives, no other call may have given out any of its elements.
     #[expect(clippy::mut_from_ref, reason = "the caller keeps the parts apart")]
-    pub(crate) unsafe fn range_mut(&self, range: Range<usize>) -> &mut [f32] {
+    pub(crate) unsafe fn range_mut(&self, range: Range<usize>) -> &mut [T] {
         assert!(
             range.start <= range.end && range.end <= self.length,
             "a part lies outside the slice"

@@ -7,12 +7,14 @@
 
 use candle_core::{CpuStorage, Error, Layout, Result, Storage, Tensor};
 
+mod activations;
 mod convolution;
 mod dense;
 mod dropout;
 mod pooling;
 
-pub(crate) use convolution::convolution;
+pub(crate) use activations::Activations;
+pub(crate) use convolution::{Pooling, convolution};
 pub(crate) use dense::dense;
 pub(crate) use dropout::dropout;
 pub(crate) use pooling::max_pool;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::architecture::MIN_SIDE_PX;
+use crate::layers::{Activations, Pooling};
 use crate::{Architecture, Cut, Error, Layer, LayerKind, layers};
 
 /// What the network is run for.
@@ -114,8 +115,17 @@ impl Vgg16 {
             });
         }
         self.check_inputs(from, inputs)?;
-        (from.index()..to.index())
-            .try_fold(inputs.clone(), |activations, index| self.run(index, &activations, mode))
+        let mut activations = Activations::Plain(inputs.clone());
+        let mut next = from.index();
+        while next < to.index() {
+            let is_pooled = next + 1 < to.index()
+                && matches!(self.layers[next].kind, LayerKind::Convolution { .. })
+                && matches!(self.layers[next + 1].kind, LayerKind::MaxPool);
+            let pooling = if is_pooled { Pooling::Max } else { Pooling::None };
+            activations = self.run(next, pooling, activations, mode)?;
+            next += if is_pooled { 2 } else { 1 };
+        }
+        Ok(activations.plain()?)
     }
 
     /// Scores every class for each of the inputs: runs all layers behind a cut.
@@ -196,8 +206,14 @@ impl Vgg16 {
             .collect()
     }
 
-    /// Runs one layer.
-    fn run(&self, index: usize, inputs: &Tensor, mode: Mode) -> Result<Tensor, Error> {
+    /// Runs one layer; a convolution together with the pool behind it, if there is one.
+    fn run(
+        &self,
+        index: usize,
+        pooling: Pooling,
+        inputs: Activations,
+        mode: Mode,
+    ) -> Result<Activations, Error> {
         let parameters = || {
             self.affine[index]
                 .as_ref()
@@ -208,21 +224,23 @@ impl Vgg16 {
         let outputs = match layer.kind {
             LayerKind::Convolution { .. } => {
                 let (weight, bias) = parameters();
-                layers::convolution(inputs, &weight, &bias)
+                layers::convolution(inputs, &weight, &bias, pooling)?
             }
-            LayerKind::MaxPool => layers::max_pool(inputs),
+            LayerKind::MaxPool => layers::max_pool(inputs)?,
             LayerKind::Dense { activation, .. } => {
                 let (weight, bias) = parameters();
-                layers::dense(inputs, &weight, &bias, activation)
+                Activations::Plain(layers::dense(&inputs.plain()?, &weight, &bias, activation)?)
             }
             LayerKind::Dropout { rate } => match mode {
                 Mode::Train { dropout_seed } => {
-                    layers::dropout(inputs, rate, dropout_seed, &layer.name)
+                    let inputs = inputs.plain()?;
+                    let kept = layers::dropout(&inputs, rate, dropout_seed, &layer.name)?;
+                    Activations::Plain(kept)
                 }
-                Mode::Eval => Ok(inputs.clone()),
+                Mode::Eval => inputs,
             },
         };
-        Ok(outputs?)
+        Ok(outputs)
     }
 
     /// Refuses inputs that the layer behind the cut cannot read.

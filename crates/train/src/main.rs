@@ -73,6 +73,9 @@ Examples:
       --recipe linear-probe --folds 5 --fold 0
   cargo xtask train --show-recipe two-stage > my-recipe.toml";
 
+#[global_allocator]
+static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
+
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(stderr)

@@ -90,7 +90,7 @@ fn files_larger_than_any_weights_are_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("faces.h5");
     // Takes no room on the disk: nothing is written into it.
-    std::fs::File::create(&file).unwrap().set_len(5 << 30).unwrap();
+    fs::File::create(&file).unwrap().set_len(5 << 30).unwrap();
     assert!(matches!(refused(&file), Error::TooLarge { found: 5_368_709_120, .. }));
 }
 

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
-use super::{convolution, dense, dropout, pooling};
+use super::{Activations, Pooling, convolution, dense, dropout, pooling};
 use crate::architecture::Activation;
 use crate::stream::{Purpose, Uniform};
 
@@ -11,7 +11,22 @@ use crate::stream::{Purpose, Uniform};
 type Affine = (&'static str, fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>);
 
 const CONVOLUTIONS: [Affine; 2] =
-    [("kernels", convolution), ("tensor operations", convolution::by_tensor_operations)];
+    [("kernels", convolve), ("tensor operations", convolution::by_tensor_operations)];
+
+/// The convolution on plain tensors.
+fn convolve(images: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    convolution(Activations::Plain(images.clone()), weights, bias, Pooling::None)?.plain()
+}
+
+/// The convolution and the pool behind it on plain tensors.
+fn convolve_and_pool(images: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    convolution(Activations::Plain(images.clone()), weights, bias, Pooling::Max)?.plain()
+}
+
+/// The pool on plain tensors.
+fn pool(images: &Tensor) -> Result<Tensor> {
+    pooling::max_pool(Activations::Plain(images.clone()))?.plain()
+}
 
 const DENSE: [Affine; 4] = [
     ("kernels, ReLU", |x, w, b| dense(x, w, b, Activation::Relu)),
@@ -23,8 +38,7 @@ const DENSE: [Affine; 4] = [
 /// A way to pool, and its name for messages.
 type Pool = (&'static str, fn(&Tensor) -> Result<Tensor>);
 
-const POOLS: [Pool; 2] =
-    [("kernels", pooling::max_pool), ("tensor operations", pooling::by_tensor_operations)];
+const POOLS: [Pool; 2] = [("kernels", pool), ("tensor operations", pooling::by_tensor_operations)];
 
 /// Uniform in ±1.
 fn random(name: &str, shape: &[usize]) -> Tensor {
@@ -114,6 +128,36 @@ fn convolution_gradients_agree_with_differences() {
 }
 
 #[test]
+fn fused_and_first_convolutions_agree_with_tensor_operations() {
+    let arguments =
+        [random("images", &[2, 3, 9, 6]), random("weights", &[20, 3, 3, 3]), random("bias", &[20])];
+    let by_operations =
+        |a: &[Tensor]| convolution::by_tensor_operations(&a[0], &a[1], &a[2]).unwrap();
+    let close = |found: &[f32], expected: &[f32]| {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-4, "{found}, expected {expected}");
+        }
+    };
+    let cotangent = random("cotangent", &[2, 20, 4, 3]);
+    let expected = gradients(&arguments, &cotangent, |a| {
+        pooling::by_tensor_operations(&by_operations(a)).unwrap()
+    });
+    let found =
+        gradients(&arguments, &cotangent, |a| convolve_and_pool(&a[0], &a[1], &a[2]).unwrap());
+    for (found, expected) in found.iter().zip(&expected) {
+        close(found, expected);
+    }
+    // Images that need no gradient take the way of the first convolution.
+    let cotangent = random("cotangent", &[2, 20, 9, 6]);
+    let expected = gradients(&arguments, &cotangent, |a| by_operations(a));
+    let found =
+        gradients(&arguments[1..], &cotangent, |a| convolve(&arguments[0], &a[0], &a[1]).unwrap());
+    close(&found[0], &expected[1]);
+    close(&found[1], &expected[2]);
+}
+
+#[test]
 fn dense_gradients_agree_with_differences() {
     let arguments = [random("inputs", &[3, 8]), random("weights", &[5, 8]), random("bias", &[5])];
     let sums = arguments[0].matmul(&arguments[1].t().unwrap()).unwrap();
@@ -169,13 +213,13 @@ fn arguments_need_not_be_contiguous() {
     let copy = images.force_contiguous().unwrap();
     // The second image alone: contiguous, but not at the storage's beginning.
     let second = copy.narrow(0, 1, 1).unwrap();
-    let convolve = |images: &Tensor| convolution(images, &weights, &bias).unwrap();
+    let convolve = |images: &Tensor| convolve(images, &weights, &bias).unwrap();
     let whole = flat(&convolve(&images));
     assert_eq!(whole, flat(&convolve(&copy)));
     assert_eq!(whole[whole.len() / 2..], flat(&convolve(&second)));
-    let pooled = flat(&pooling::max_pool(&images).unwrap());
-    assert_eq!(pooled, flat(&pooling::max_pool(&copy).unwrap()));
-    assert_eq!(pooled[pooled.len() / 2..], flat(&pooling::max_pool(&second).unwrap()));
+    let pooled = flat(&pool(&images).unwrap());
+    assert_eq!(pooled, flat(&pool(&copy).unwrap()));
+    assert_eq!(pooled[pooled.len() / 2..], flat(&pool(&second).unwrap()));
 }
 
 #[test]
@@ -273,7 +317,7 @@ fn frozen_arguments_receive_no_gradient() {
     let weights = Var::from_tensor(&random("weights", &[3, 2, 3, 3])).unwrap();
     let bias = Var::from_tensor(&random("bias", &[3])).unwrap();
     let backward = |images: &Tensor, weights: &Tensor, bias: &Tensor| {
-        let outputs = convolution(images, weights, bias).unwrap();
+        let outputs = convolve(images, weights, bias).unwrap();
         outputs.sum_all().unwrap().backward().unwrap()
     };
     let frozen_weights = backward(&images, &weights.detach(), &bias.detach());

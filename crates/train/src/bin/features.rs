@@ -41,6 +41,9 @@ Example:
   cargo xtask features --data data/lfw-224 --weights weights/vggface.safetensors --layer pool5 \\
       --out data/lfw-pool5.safetensors";
 
+#[global_allocator]
+static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
+
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(stderr)

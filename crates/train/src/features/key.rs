@@ -9,7 +9,7 @@ use crate::{Error, hexadecimal};
 
 /// Raised whenever kernels, layers or normalizations change what they give, so that features of
 /// the old arithmetic are not taken for those of the new.
-const ARITHMETIC_VERSION: &str = "1";
+const ARITHMETIC_VERSION: &str = "2";
 
 /// Digest of what the features at `cut` depend on: the data, the normalization, every parameter
 /// below the cut, the device, and the versions of this program and of its arithmetic.

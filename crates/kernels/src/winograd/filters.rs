@@ -1,0 +1,190 @@
+//! Between filters, `(out, in, 3, 3)`, and their transforms.
+
+use super::transforms::{filter, filter_adjoint};
+use super::{PAIR, POINTS};
+use crate::lanes::{LANES, Lanes, for_each_cpu};
+
+/// Weights of a filter.
+const TAPS: usize = 9;
+
+/// Which filters are read, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filters<'a> {
+    weights: &'a [f32],
+    out_channels: usize,
+    in_channels: usize,
+    direction: Direction,
+}
+
+/// Whose values the products are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    /// The output's: from input to output channels.
+    Forward,
+    /// The gradient of the images: from output to input channels, filters turned by half a turn.
+    Backward,
+}
+
+impl<'a> Filters<'a> {
+    /// Those of the convolution itself.
+    pub(super) fn forward(weights: &'a [f32], out_channels: usize, in_channels: usize) -> Self {
+        Self { weights, out_channels, in_channels, direction: Direction::Forward }
+    }
+
+    /// Those of the gradient of the images.
+    pub(super) fn backward(weights: &'a [f32], out_channels: usize, in_channels: usize) -> Self {
+        Self { weights, out_channels, in_channels, direction: Direction::Backward }
+    }
+
+    /// Channels that the products write.
+    pub(super) fn written(&self) -> usize {
+        match self.direction {
+            Direction::Forward => self.out_channels,
+            Direction::Backward => self.in_channels,
+        }
+    }
+
+    /// Channels that the products read.
+    pub(super) fn read(&self) -> usize {
+        match self.direction {
+            Direction::Forward => self.in_channels,
+            Direction::Backward => self.out_channels,
+        }
+    }
+
+    /// Channels read, in whole blocks.
+    pub(super) fn read_padded(&self) -> usize {
+        self.read().next_multiple_of(LANES)
+    }
+
+    /// Elements of the transformed filters of one pair of blocks.
+    pub(super) fn pair_len(&self) -> usize {
+        POINTS * self.read_padded() * PAIR
+    }
+
+    /// Transforms the filters of one pair of blocks written: `(points, channels read, 32)`.
+    pub(super) fn transform(&self, pair: usize, transformed: &mut [f32]) {
+        assert_eq!(transformed.len(), self.pair_len(), "transformed filters");
+        // SAFETY: `transformed` has room for all points and channels.
+        unsafe { transform_pair(*self, pair, transformed) }
+    }
+
+    /// The nine weights between a channel read and one written, or none beyond the last.
+    #[inline(always)]
+    fn taps(&self, read: usize, written: usize) -> Option<&'a [f32; TAPS]> {
+        let (out, input) = match self.direction {
+            Direction::Forward => (written, read),
+            Direction::Backward => (read, written),
+        };
+        if self.out_channels <= out || self.in_channels <= input {
+            return None;
+        }
+        self.weights[(out * self.in_channels + input) * TAPS..].first_chunk()
+    }
+}
+
+for_each_cpu! {
+    fn transform_pair(filters: Filters<'_>, pair: usize, transformed: &mut [f32]) = transform_pair_on;
+}
+
+#[inline(always)]
+unsafe fn transform_pair_on<L: Lanes>(filters: Filters<'_>, pair: usize, transformed: &mut [f32]) {
+    let point_stride = filters.read_padded() * PAIR;
+    let mut source = [[0.0_f32; PAIR]; TAPS];
+    for read in 0..filters.read_padded() {
+        for lane in 0..PAIR {
+            let taps = filters.taps(read, pair * PAIR + lane).unwrap_or(&[0.0; TAPS]);
+            for at in 0..TAPS {
+                source[match filters.direction {
+                    Direction::Forward => at,
+                    Direction::Backward => TAPS - 1 - at,
+                }][lane] = taps[at];
+            }
+        }
+        for half in [0, LANES] {
+            // SAFETY: the features are there by the caller's word; `source` has two times 16 lanes, and `transformed`
+            // 32 for each channel and point.
+            unsafe {
+                let mut tile = [[L::splat(0.0); 3]; 3];
+                for at in 0..TAPS {
+                    tile[at / 3][at % 3] = L::load(source[at].as_ptr().add(half));
+                }
+                let tile = filter(&tile);
+                for point in 0..POINTS {
+                    let at = point * point_stride + read * PAIR + half;
+                    debug_assert!(at + LANES <= transformed.len());
+                    tile[point / 6][point % 6].store(transformed.as_mut_ptr().add(at));
+                }
+            }
+        }
+    }
+}
+
+/// Adds the gradients of filters to `grad_weights`, `(out, in, 3, 3)`, from sums over tiles, `(points, blocks read, 16
+/// written, 16 read)`, for one block of channels written and the blocks of channels read from `first_read` on.
+///
+/// # Safety
+///
+/// No other task may write the gradients of these filters.
+pub(super) unsafe fn add_gradients(
+    sums: &[f32],
+    out_channels: usize,
+    in_channels: usize,
+    written_block: usize,
+    first_read: usize,
+    grad_weights: *mut f32,
+) {
+    // SAFETY: the caller's; channels beyond the last are left out.
+    unsafe { add_pair(sums, out_channels, in_channels, written_block, first_read, grad_weights) }
+}
+
+for_each_cpu! {
+    fn add_pair(
+        sums: &[f32],
+        out_channels: usize,
+        in_channels: usize,
+        written_block: usize,
+        first_read: usize,
+        grad_weights: *mut f32,
+    ) = add_pair_on;
+}
+
+#[inline(always)]
+unsafe fn add_pair_on<L: Lanes>(
+    sums: &[f32],
+    out_channels: usize,
+    in_channels: usize,
+    written_block: usize,
+    first_read: usize,
+    grad_weights: *mut f32,
+) {
+    let block_len = LANES * LANES;
+    let point_stride = sums.len() / POINTS;
+    let blocks = point_stride / block_len;
+    let mut taps = [[0.0_f32; LANES]; TAPS];
+    let rows = LANES.min(out_channels - written_block * LANES);
+    for (block, row) in (0..blocks).flat_map(|block| (0..rows).map(move |row| (block, row))) {
+        let first = (first_read + block) * LANES;
+        let lanes = LANES.min(in_channels - first);
+        // SAFETY: the features are there by the caller's word; `sums` has all points, blocks and rows.
+        unsafe {
+            let mut tile = [[L::splat(0.0); 6]; 6];
+            for point in 0..POINTS {
+                let at = point * point_stride + block * block_len + row * LANES;
+                debug_assert!(at + LANES <= sums.len());
+                tile[point / 6][point % 6] = L::load(sums.as_ptr().add(at));
+            }
+            let tile = filter_adjoint(&tile);
+            for at in 0..TAPS {
+                tile[at / 3][at % 3].store(taps[at].as_mut_ptr());
+            }
+            let start = ((written_block * LANES + row) * in_channels + first) * TAPS;
+            let grads = std::slice::from_raw_parts_mut(grad_weights.add(start), lanes * TAPS);
+            for (lane, grads) in grads.chunks_exact_mut(TAPS).enumerate() {
+                for at in 0..TAPS {
+                    grads[at] += taps[at][lane];
+                }
+            }
+        }
+    }
+}

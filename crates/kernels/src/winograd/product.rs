@@ -1,0 +1,200 @@
+//! The products of matrices, with as many sums in registers as the CPU has.
+
+use crate::lanes::{LANES, Lanes};
+
+use super::PAIR;
+
+/// Terms that are summed in registers before they go to memory: sums of sums lose less to rounding.
+const DEPTH: usize = 64;
+
+/// Runs `$kernel::<L, ROWS, COLUMNS>` for a number of rows that is known at run time only.
+macro_rules! with_rows {
+    ($rows:expr, $kernel:ident::<$lanes:ident, $columns:literal>$arguments:tt) => {
+        match $rows {
+            1 => $kernel::<$lanes, 1, $columns>$arguments,
+            2 => $kernel::<$lanes, 2, $columns>$arguments,
+            3 => $kernel::<$lanes, 3, $columns>$arguments,
+            4 => $kernel::<$lanes, 4, $columns>$arguments,
+            5 => $kernel::<$lanes, 5, $columns>$arguments,
+            6 => $kernel::<$lanes, 6, $columns>$arguments,
+            7 => $kernel::<$lanes, 7, $columns>$arguments,
+            8 => $kernel::<$lanes, 8, $columns>$arguments,
+            9 => $kernel::<$lanes, 9, $columns>$arguments,
+            10 => $kernel::<$lanes, 10, $columns>$arguments,
+            11 => $kernel::<$lanes, 11, $columns>$arguments,
+            12 => $kernel::<$lanes, 12, $columns>$arguments,
+            13 => $kernel::<$lanes, 13, $columns>$arguments,
+            14 => $kernel::<$lanes, 14, $columns>$arguments,
+            _ => unreachable!("no CPU has registers for more"),
+        }
+    };
+}
+pub(crate) use with_rows;
+
+/// Parts `count` into as few parts of at most `most` as it takes, as even as they can be: `(first, length)` of each.
+pub(crate) fn even_parts(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let parts = count.div_ceil(most);
+    let (short, longer) = (count / parts.max(1), count % parts.max(1));
+    (0..parts)
+        .map(move |part| (part * short + part.min(longer), short + usize::from(part < longer)))
+}
+
+/// Sums over channels: `sums[b][t][lane] = sum over k of inputs[k / 16][t][k % 16] * filters[k][16 b + lane]`.
+///
+/// # Safety
+///
+/// That of [`Lanes`]; `inputs` holds `blocks_read` blocks of `tiles` tiles, `input_stride` apart, `filters` 32 floats for
+/// each channel read, and `sums` `blocks_written` (1 or 2) blocks of `tiles` tiles, `sum_stride` apart.
+#[inline(always)]
+pub(super) unsafe fn over_channels<L: Lanes>(
+    inputs: *const f32,
+    input_stride: usize,
+    blocks_read: usize,
+    tiles: usize,
+    filters: *const f32,
+    sums: *mut f32,
+    sum_stride: usize,
+    blocks_written: usize,
+) {
+    for (first, rows) in even_parts(tiles, L::TILES) {
+        // SAFETY: the part lies in what the caller vouches for.
+        unsafe {
+            let (inputs, sums) = (inputs.add(first * LANES), sums.add(first * LANES));
+            if L::BLOCKS == 2 && blocks_written == 2 {
+                with_rows!(
+                    rows,
+                    channels::<L, 2>(inputs, input_stride, blocks_read, filters, sums, sum_stride)
+                );
+            } else {
+                for block in 0..blocks_written {
+                    let (filters, sums) =
+                        (filters.add(block * LANES), sums.add(block * sum_stride));
+                    with_rows!(
+                        rows,
+                        channels::<L, 1>(
+                            inputs,
+                            input_stride,
+                            blocks_read,
+                            filters,
+                            sums,
+                            sum_stride
+                        )
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn channels<L: Lanes, const ROWS: usize, const COLUMNS: usize>(
+    inputs: *const f32,
+    input_stride: usize,
+    blocks_read: usize,
+    filters: *const f32,
+    sums: *mut f32,
+    sum_stride: usize,
+) {
+    for first in (0..blocks_read).step_by(DEPTH / LANES) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut partial = [[L::splat(0.0); COLUMNS]; ROWS];
+            for block in first..blocks_read.min(first + DEPTH / LANES) {
+                let inputs = inputs.add(block * input_stride);
+                let filters = filters.add(block * LANES * PAIR);
+                for k in 0..LANES {
+                    let mut factors = [L::splat(0.0); COLUMNS];
+                    for (column, factor) in factors.iter_mut().enumerate() {
+                        *factor = L::load(filters.add(k * PAIR + column * LANES));
+                    }
+                    for row in 0..ROWS {
+                        let input = L::splat(*inputs.add(row * LANES + k));
+                        for column in 0..COLUMNS {
+                            partial[row][column] =
+                                input.mul_add(factors[column], partial[row][column]);
+                        }
+                    }
+                }
+            }
+            for row in 0..ROWS {
+                for column in 0..COLUMNS {
+                    let to = sums.add(column * sum_stride + row * LANES);
+                    let partial = partial[row][column];
+                    let sum = if first == 0 { partial } else { L::load(to).add(partial) };
+                    sum.store(to);
+                }
+            }
+        }
+    }
+}
+
+/// Sums over tiles: `sums[b][row][lane] = sum over t of grads[t][row] * inputs[b][t][lane]`, for all 16 rows.
+///
+/// # Safety
+///
+/// That of [`Lanes`]; `grads` holds `tiles` tiles, `inputs` `blocks` (1 or 2) blocks of `tiles` tiles, `input_stride`
+/// apart, and `sums` `blocks` blocks of 16 rows of 16.
+#[inline(always)]
+pub(super) unsafe fn over_tiles<L: Lanes>(
+    grads: *const f32,
+    inputs: *const f32,
+    input_stride: usize,
+    blocks: usize,
+    tiles: usize,
+    sums: *mut f32,
+) {
+    for (first, rows) in even_parts(LANES, L::TILES) {
+        // SAFETY: the rows lie in what the caller vouches for.
+        unsafe {
+            let (grads, sums) = (grads.add(first), sums.add(first * LANES));
+            if L::BLOCKS == 2 && blocks == 2 {
+                with_rows!(rows, rows_over_tiles::<L, 2>(grads, inputs, input_stride, tiles, sums));
+            } else {
+                for block in 0..blocks {
+                    let (inputs, sums) =
+                        (inputs.add(block * input_stride), sums.add(block * LANES * LANES));
+                    with_rows!(
+                        rows,
+                        rows_over_tiles::<L, 1>(grads, inputs, input_stride, tiles, sums)
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn rows_over_tiles<L: Lanes, const ROWS: usize, const COLUMNS: usize>(
+    grads: *const f32,
+    inputs: *const f32,
+    input_stride: usize,
+    tiles: usize,
+    sums: *mut f32,
+) {
+    for first in (0..tiles).step_by(DEPTH) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut partial = [[L::splat(0.0); COLUMNS]; ROWS];
+            for tile in first..tiles.min(first + DEPTH) {
+                let mut factors = [L::splat(0.0); COLUMNS];
+                for (column, factor) in factors.iter_mut().enumerate() {
+                    *factor = L::load(inputs.add(column * input_stride + tile * LANES));
+                }
+                for row in 0..ROWS {
+                    let grad = L::splat(*grads.add(tile * LANES + row));
+                    for column in 0..COLUMNS {
+                        partial[row][column] = grad.mul_add(factors[column], partial[row][column]);
+                    }
+                }
+            }
+            for row in 0..ROWS {
+                for column in 0..COLUMNS {
+                    let to = sums.add((column * LANES + row) * LANES);
+                    let partial = partial[row][column];
+                    let sum = if first == 0 { partial } else { L::load(to).add(partial) };
+                    sum.store(to);
+                }
+            }
+        }
+    }
+}
