@@ -28,6 +28,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
     /// Zero where negative; NaN stays.
     unsafe fn rectified(self) -> Self;
+    /// Rows to columns.
+    unsafe fn transposed(rows: [Self; LANES]) -> [Self; LANES];
 }
 
 /// Plain floats, for any CPU.
@@ -90,6 +92,17 @@ impl Lanes for Portable {
     unsafe fn rectified(self) -> Self {
         self.zip(self, |a, _| if a < 0.0 { 0.0 } else { a })
     }
+
+    #[inline(always)]
+    unsafe fn transposed(rows: [Self; LANES]) -> [Self; LANES] {
+        let mut columns = rows;
+        for row in 0..LANES {
+            for column in 0..LANES {
+                columns[column].0[row] = rows[row].0[column];
+            }
+        }
+        columns
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -99,12 +112,14 @@ pub(crate) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::{
         __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
-        _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps,
+        _mm256_mul_ps, _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
         _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_mul_ps,
-        _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps,
+        _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
     };
 
-    use super::Lanes;
+    use super::{LANES, Lanes};
 
     /// Two registers of AVX2, with FMA.
     #[derive(Clone, Copy)]
@@ -179,6 +194,63 @@ mod x86 {
                 Self(_mm256_max_ps(zero, self.0), _mm256_max_ps(zero, self.1))
             }
         }
+
+        #[inline(always)]
+        unsafe fn transposed(rows: [Self; LANES]) -> [Self; LANES] {
+            // SAFETY: as above.
+            unsafe {
+                let quarter = |first: usize, is_right: bool| {
+                    let pick = |row: usize| {
+                        let Self(left, right) = rows[first + row];
+                        if is_right { right } else { left }
+                    };
+                    transposed_8x8([
+                        pick(0),
+                        pick(1),
+                        pick(2),
+                        pick(3),
+                        pick(4),
+                        pick(5),
+                        pick(6),
+                        pick(7),
+                    ])
+                };
+                let (top_left, top_right) = (quarter(0, false), quarter(0, true));
+                let (bottom_left, bottom_right) = (quarter(8, false), quarter(8, true));
+                let mut columns = rows;
+                for column in 0..8 {
+                    columns[column] = Self(top_left[column], bottom_left[column]);
+                    columns[8 + column] = Self(top_right[column], bottom_right[column]);
+                }
+                columns
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transposed_8x8(r: [__m256; 8]) -> [__m256; 8] {
+        // SAFETY: the caller's.
+        unsafe {
+            // Pairs of rows, then of pairs, within each half; then the halves.
+            let mut pairs = r;
+            for row in (0..8).step_by(2) {
+                pairs[row] = _mm256_unpacklo_ps(r[row], r[row + 1]);
+                pairs[row + 1] = _mm256_unpackhi_ps(r[row], r[row + 1]);
+            }
+            let mut fours = r;
+            for row in (0..8).step_by(4) {
+                fours[row] = _mm256_shuffle_ps::<0b01_00_01_00>(pairs[row], pairs[row + 2]);
+                fours[row + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(pairs[row], pairs[row + 2]);
+                fours[row + 2] = _mm256_shuffle_ps::<0b01_00_01_00>(pairs[row + 1], pairs[row + 3]);
+                fours[row + 3] = _mm256_shuffle_ps::<0b11_10_11_10>(pairs[row + 1], pairs[row + 3]);
+            }
+            let mut columns = r;
+            for row in 0..4 {
+                columns[row] = _mm256_permute2f128_ps::<0x20>(fours[row], fours[row + 4]);
+                columns[row + 4] = _mm256_permute2f128_ps::<0x31>(fours[row], fours[row + 4]);
+            }
+            columns
+        }
     }
 
     impl Lanes for Avx512 {
@@ -233,11 +305,54 @@ mod x86 {
             // SAFETY: as above.
             unsafe { Self(_mm512_max_ps(_mm512_setzero_ps(), self.0)) }
         }
+
+        #[inline(always)]
+        unsafe fn transposed(rows: [Self; LANES]) -> [Self; LANES] {
+            // SAFETY: as above.
+            unsafe {
+                // Pairs of rows, then of pairs, within each quarter of a register; then the quarters.
+                let mut pairs = rows;
+                for row in (0..LANES).step_by(2) {
+                    pairs[row] = Self(_mm512_unpacklo_ps(rows[row].0, rows[row + 1].0));
+                    pairs[row + 1] = Self(_mm512_unpackhi_ps(rows[row].0, rows[row + 1].0));
+                }
+                let mut fours = rows;
+                for row in (0..LANES).step_by(4) {
+                    for odd in 0..2 {
+                        let (a, b) = (pairs[row + odd].0, pairs[row + 2 + odd].0);
+                        fours[row + 2 * odd] = Self(_mm512_shuffle_ps::<0b01_00_01_00>(a, b));
+                        fours[row + 2 * odd + 1] = Self(_mm512_shuffle_ps::<0b11_10_11_10>(a, b));
+                    }
+                }
+                // `fours[4 r + c]` holds columns c, 4 + c, 8 + c and 12 + c of rows 4 r to 4 r + 3.
+                let mut columns = rows;
+                for c in 0..4 {
+                    let (a, b) = (fours[c].0, fours[4 + c].0);
+                    let (d, e) = (fours[8 + c].0, fours[12 + c].0);
+                    let (even_top, odd_top) = (
+                        _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b),
+                        _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b),
+                    );
+                    let (even_bottom, odd_bottom) = (
+                        _mm512_shuffle_f32x4::<0b10_00_10_00>(d, e),
+                        _mm512_shuffle_f32x4::<0b11_01_11_01>(d, e),
+                    );
+                    columns[c] = Self(_mm512_shuffle_f32x4::<0b10_00_10_00>(even_top, even_bottom));
+                    columns[8 + c] =
+                        Self(_mm512_shuffle_f32x4::<0b11_01_11_01>(even_top, even_bottom));
+                    columns[4 + c] =
+                        Self(_mm512_shuffle_f32x4::<0b10_00_10_00>(odd_top, odd_bottom));
+                    columns[12 + c] =
+                        Self(_mm512_shuffle_f32x4::<0b11_01_11_01>(odd_top, odd_bottom));
+                }
+                columns
+            }
+        }
     }
 }
 
 /// What the CPU has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cpu {
     Portable,
     #[cfg(target_arch = "x86_64")]
@@ -320,7 +435,7 @@ pub(crate) use for_each_cpu;
 
 #[cfg(test)]
 mod tests {
-    use super::{Cpu, as_on};
+    use super::{Cpu, LANES, Lanes, as_on};
     use crate::blocked::{self, BlockedShape};
     use crate::convolution;
 
@@ -349,6 +464,42 @@ mod tests {
             direct.1,
         ]
         .concat()
+    }
+
+    for_each_cpu! {
+        fn transpose(square: &mut [f32]) = transpose_on;
+    }
+
+    #[inline(always)]
+    unsafe fn transpose_on<L: Lanes>(square: &mut [f32]) {
+        // SAFETY: the test's square has 16 rows of 16.
+        unsafe {
+            let mut rows = [L::splat(0.0); LANES];
+            for row in 0..LANES {
+                rows[row] = L::load(square.as_ptr().add(row * LANES));
+            }
+            for (column, values) in L::transposed(rows).into_iter().enumerate() {
+                values.store(square.as_mut_ptr().add(column * LANES));
+            }
+        }
+    }
+
+    #[test]
+    fn all_cpus_transpose() {
+        let square: Vec<f32> = (0..256_u16).map(f32::from).collect();
+        let expected: Vec<f32> = (0..256_u16).map(|at| f32::from(at % 16 * 16 + at / 16)).collect();
+        let transposed = || {
+            let mut square = square.clone();
+            // SAFETY: the square has 16 rows of 16.
+            unsafe { transpose(&mut square) };
+            square
+        };
+        let mut cpus = vec![Cpu::Portable];
+        #[cfg(target_arch = "x86_64")]
+        cpus.extend([Cpu::Avx2, Cpu::Avx512].into_iter().filter(|cpu| *cpu <= Cpu::detected()));
+        for cpu in cpus {
+            assert_eq!(as_on(cpu, transposed), expected, "{cpu:?}");
+        }
     }
 
     #[test]

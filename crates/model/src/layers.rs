@@ -7,16 +7,16 @@
 
 use candle_core::{CpuStorage, Error, Layout, Result, Storage, Tensor};
 
-mod activations;
-mod convolution;
+mod convolutions;
 mod dense;
 mod dropout;
+mod gradient;
 mod pooling;
 
-pub(crate) use activations::Activations;
-pub(crate) use convolution::{Pooling, convolution};
+pub(crate) use convolutions::{Pooling, convolutions};
 pub(crate) use dense::dense;
 pub(crate) use dropout::dropout;
+pub(crate) use gradient::{GradientSlot, Parameters};
 pub(crate) use pooling::max_pool;
 
 /// max(x, 0) by candle's operations, with gradient 0 at 0, unlike `Tensor::relu`; NaN stays NaN.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::architecture::MIN_SIDE_PX;
-use crate::layers::{Activations, Pooling};
+use crate::layers::{GradientSlot, Parameters, Pooling};
 use crate::{Architecture, Cut, Error, Layer, LayerKind, layers};
 
 /// What the network is run for.
@@ -44,6 +45,7 @@ struct Affine {
 struct Parameter {
     name: String,
     var: Var,
+    slot: GradientSlot,
 }
 
 impl Vgg16 {
@@ -115,17 +117,67 @@ impl Vgg16 {
             });
         }
         self.check_inputs(from, inputs)?;
-        let mut activations = Activations::Plain(inputs.clone());
+        let mut activations = inputs.clone();
         let mut next = from.index();
         while next < to.index() {
-            let is_pooled = next + 1 < to.index()
-                && matches!(self.layers[next].kind, LayerKind::Convolution { .. })
-                && matches!(self.layers[next + 1].kind, LayerKind::MaxPool);
-            let pooling = if is_pooled { Pooling::Max } else { Pooling::None };
-            activations = self.run(next, pooling, activations, mode)?;
-            next += if is_pooled { 2 } else { 1 };
+            let (stretch, len) = self.stretch(&self.layers[next..to.index()], next, mode);
+            if stretch.is_empty() {
+                activations = self.run(next, &activations, mode)?;
+                next += 1;
+            } else {
+                activations = layers::convolutions(&activations, stretch)?;
+                next += len;
+            }
         }
-        Ok(activations.plain()?)
+        Ok(activations)
+    }
+
+    /// The convolutions that these layers begin with, each with the pool behind it, and the number of
+    /// layers that they are. `first` is the index of the first of these layers.
+    fn stretch(
+        &self,
+        layers: &[Layer],
+        first: usize,
+        mode: Mode,
+    ) -> (Vec<(Parameters, Pooling)>, usize) {
+        let mut stretch = Vec::new();
+        let mut len = 0;
+        let is_pool = |layer: &Layer| matches!(layer.kind, LayerKind::MaxPool);
+        while let Some(Layer { kind: LayerKind::Convolution { .. }, .. }) = layers.get(len) {
+            let parameters = self.parameters(first + len, mode);
+            let is_pooled = layers.get(len + 1).is_some_and(is_pool);
+            stretch.push((parameters, if is_pooled { Pooling::Max } else { Pooling::None }));
+            len += if is_pooled { 2 } else { 1 };
+        }
+        (stretch, len)
+    }
+
+    /// The parameters of a layer that has some, as they take part in a pass.
+    fn parameters(&self, index: usize, mode: Mode) -> Parameters {
+        let affine = self.affine[index].as_ref();
+        affine.expect("convolutions and dense layers have parameters").enter(mode)
+    }
+
+    /// The gradients of the trainable parameters, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tensor`] if the device fails.
+    pub fn gradients(&self, loss: &Tensor) -> Result<BTreeMap<String, Tensor>, Error> {
+        let parameters = || {
+            let trainable = self.affine.iter().flatten().filter(|affine| affine.is_trainable);
+            trainable.flat_map(Affine::parameters)
+        };
+        for parameter in parameters() {
+            // What a pass has left whose gradients nobody has taken.
+            parameter.slot.take();
+        }
+        let mut store = loss.backward()?;
+        let of = |parameter: &Parameter, store: &mut GradStore| {
+            let gradient = parameter.slot.take().or_else(|| store.remove(&parameter.var));
+            gradient.map(|gradient| (parameter.name.clone(), gradient))
+        };
+        Ok(parameters().filter_map(|parameter| of(parameter, &mut store)).collect())
     }
 
     /// Scores every class for each of the inputs: runs all layers behind a cut.
@@ -206,41 +258,23 @@ impl Vgg16 {
             .collect()
     }
 
-    /// Runs one layer; a convolution together with the pool behind it, if there is one.
-    fn run(
-        &self,
-        index: usize,
-        pooling: Pooling,
-        inputs: Activations,
-        mode: Mode,
-    ) -> Result<Activations, Error> {
-        let parameters = || {
-            self.affine[index]
-                .as_ref()
-                .expect("convolutions and dense layers have parameters")
-                .enter(mode)
-        };
+    /// Runs one layer that is no convolution.
+    fn run(&self, index: usize, inputs: &Tensor, mode: Mode) -> Result<Tensor, Error> {
         let layer = &self.layers[index];
         let outputs = match layer.kind {
-            LayerKind::Convolution { .. } => {
-                let (weight, bias) = parameters();
-                layers::convolution(inputs, &weight, &bias, pooling)?
-            }
-            LayerKind::MaxPool => layers::max_pool(inputs)?,
+            LayerKind::Convolution { .. } => unreachable!("convolutions run in stretches"),
+            LayerKind::MaxPool => layers::max_pool(inputs),
             LayerKind::Dense { activation, .. } => {
-                let (weight, bias) = parameters();
-                Activations::Plain(layers::dense(&inputs.plain()?, &weight, &bias, activation)?)
+                layers::dense(inputs, self.parameters(index, mode), activation)
             }
             LayerKind::Dropout { rate } => match mode {
                 Mode::Train { dropout_seed } => {
-                    let inputs = inputs.plain()?;
-                    let kept = layers::dropout(&inputs, rate, dropout_seed, &layer.name)?;
-                    Activations::Plain(kept)
+                    layers::dropout(inputs, rate, dropout_seed, &layer.name)
                 }
-                Mode::Eval => inputs,
+                Mode::Eval => Ok(inputs.clone()),
             },
         };
-        Ok(outputs)
+        Ok(outputs?)
     }
 
     /// Refuses inputs that the layer behind the cut cannot read.
@@ -286,7 +320,7 @@ impl Affine {
             }
             // A variable made of a variable would share its storage, so it is detached first.
             let var = Var::from_tensor(&tensor.detach().to_device(device)?)?;
-            parameters.push(Parameter { name: spec.name, var });
+            parameters.push(Parameter { name: spec.name, var, slot: GradientSlot::default() });
         }
         let mut parameters = parameters.into_iter();
         Ok(parameters.next().zip(parameters.next()).map(|(weight, bias)| Self {
@@ -300,12 +334,17 @@ impl Affine {
         [&self.weight, &self.bias]
     }
 
-    /// Weight and bias as they take part in a run.
-    fn enter(&self, mode: Mode) -> (Tensor, Tensor) {
+    /// Weight and bias as they take part in a pass.
+    fn enter(&self, mode: Mode) -> Parameters {
         let tensor = |parameter: &Parameter| match mode {
             Mode::Train { .. } if self.is_trainable => parameter.var.as_tensor().clone(),
             Mode::Train { .. } | Mode::Eval => parameter.var.as_detached_tensor(),
         };
-        (tensor(&self.weight), tensor(&self.bias))
+        Parameters {
+            weights: tensor(&self.weight),
+            bias: tensor(&self.bias),
+            weights_slot: self.weight.slot.clone(),
+            bias_slot: self.bias.slot.clone(),
+        }
     }
 }

@@ -90,30 +90,96 @@ for_each_cpu! {
 #[inline(always)]
 unsafe fn transform_pair_on<L: Lanes>(filters: Filters<'_>, pair: usize, transformed: &mut [f32]) {
     let point_stride = filters.read_padded() * PAIR;
-    let mut source = [[0.0_f32; PAIR]; TAPS];
-    for read in 0..filters.read_padded() {
-        for lane in 0..PAIR {
-            let taps = filters.taps(read, pair * PAIR + lane).unwrap_or(&[0.0; TAPS]);
-            for at in 0..TAPS {
-                source[match filters.direction {
-                    Direction::Forward => at,
-                    Direction::Backward => TAPS - 1 - at,
-                }][lane] = taps[at];
-            }
-        }
-        for half in [0, LANES] {
-            // SAFETY: the features are there by the caller's word; `source` has two times 16 lanes, and `transformed`
-            // 32 for each channel and point.
-            unsafe {
+    // The weights of 16 channels read, by tap, for 16 channels written.
+    let mut source = [[[0.0_f32; LANES]; TAPS]; LANES];
+    for (block, half) in
+        (0..filters.read_padded() / LANES).flat_map(|block| [(block, 0), (block, 1)])
+    {
+        let written = pair * PAIR + half * LANES;
+        // SAFETY: the features are there by the caller's word; `transformed` has 32 lanes for each channel and point.
+        unsafe {
+            gather::<L>(filters, block * LANES, written, &mut source);
+            for (lane, source) in source.iter().enumerate() {
                 let mut tile = [[L::splat(0.0); 3]; 3];
                 for at in 0..TAPS {
-                    tile[at / 3][at % 3] = L::load(source[at].as_ptr().add(half));
+                    let tap = match filters.direction {
+                        Direction::Forward => at,
+                        Direction::Backward => TAPS - 1 - at,
+                    };
+                    tile[at / 3][at % 3] = L::load(source[tap].as_ptr());
                 }
                 let tile = filter(&tile);
                 for point in 0..POINTS {
-                    let at = point * point_stride + read * PAIR + half;
+                    let at = point * point_stride + (block * LANES + lane) * PAIR + half * LANES;
                     debug_assert!(at + LANES <= transformed.len());
                     tile[point / 6][point % 6].store(transformed.as_mut_ptr().add(at));
+                }
+            }
+        }
+    }
+}
+
+/// Copies the weights between 16 channels read and 16 written, with those written side by side.
+#[inline(always)]
+unsafe fn gather<L: Lanes>(
+    filters: Filters<'_>,
+    first_read: usize,
+    first_written: usize,
+    source: &mut [[[f32; LANES]; TAPS]; LANES],
+) {
+    let Filters { weights, out_channels, in_channels, direction } = filters;
+    let (first_out, first_in) = match direction {
+        Direction::Forward => (first_written, first_read),
+        Direction::Backward => (first_read, first_written),
+    };
+    let is_whole = first_out + LANES <= out_channels && first_in + LANES <= in_channels;
+    if !is_whole {
+        for (read, source) in source.iter_mut().enumerate() {
+            for lane in 0..LANES {
+                let taps = filters.taps(first_read + read, first_written + lane);
+                for (at, &tap) in taps.unwrap_or(&[0.0; TAPS]).iter().enumerate() {
+                    source[at][lane] = tap;
+                }
+            }
+        }
+        return;
+    }
+    let row_len = in_channels * TAPS;
+    let first = first_out * row_len + first_in * TAPS;
+    assert!(first + (LANES - 1) * row_len + LANES * TAPS <= weights.len(), "filters");
+    let source = source.as_flattened_mut();
+    // SAFETY: 16 times 144 weights lie within the filters, as asserted; `source` has as many.
+    unsafe {
+        let weights = weights.as_ptr().add(first);
+        match direction {
+            // The weights of one channel written are contiguous: 9 squares of 16 by 16.
+            Direction::Forward => {
+                for square in 0..TAPS {
+                    let mut rows = [L::splat(0.0); LANES];
+                    for (lane, row) in rows.iter_mut().enumerate() {
+                        *row = L::load(weights.add(lane * row_len + square * LANES));
+                    }
+                    for (column, values) in L::transposed(rows).into_iter().enumerate() {
+                        values.store(source[square * LANES + column].as_mut_ptr());
+                    }
+                }
+            }
+            // Those of one channel read are: rows of 9, of which a register loads 7 too many.
+            Direction::Backward => {
+                for read in 0..LANES {
+                    let from = weights.add(read * row_len);
+                    let mut rows = [L::splat(0.0); LANES];
+                    let mut last = [0.0; LANES];
+                    for (at, value) in last.iter_mut().enumerate().take(TAPS) {
+                        *value = *from.add((LANES - 1) * TAPS + at);
+                    }
+                    for (lane, row) in rows.iter_mut().enumerate().take(LANES - 1) {
+                        *row = L::load(from.add(lane * TAPS));
+                    }
+                    rows[LANES - 1] = L::load(last.as_ptr());
+                    for (tap, values) in L::transposed(rows).into_iter().enumerate().take(TAPS) {
+                        values.store(source[read * TAPS + tap].as_mut_ptr());
+                    }
                 }
             }
         }

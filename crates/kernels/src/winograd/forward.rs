@@ -120,12 +120,8 @@ fn convolve(
 impl Convolution<'_> {
     /// Each task transforms some tiles and multiplies them by all filters.
     fn by_tiles(&self, images: &[f32], filters: Filters<'_>) {
-        let (blocks, pairs) = (self.read.shape.blocks(), self.pairs());
-        let mut transformed = vec![0.0; pairs * filters.pair_len()];
-        transformed
-            .par_chunks_exact_mut(filters.pair_len())
-            .enumerate()
-            .for_each(|(pair, transformed)| filters.transform(pair, transformed));
+        let blocks = self.read.shape.blocks();
+        let transformed = self.transformed(filters);
         let most = LOCAL_ELEMENTS / (POINTS * blocks * LANES);
         self.read.chunks(most.max(1)).into_par_iter().for_each(|range| {
             let stride = point_stride(blocks, range.len());
@@ -160,6 +156,8 @@ impl Convolution<'_> {
         let most = (SHARED_ELEMENTS / (POINTS * blocks * LANES)).max(1);
         let chunks = self.read.chunks(most);
         let longest = chunks.iter().map(Range::len).max().unwrap_or(0);
+        // With one chunk, each task transforms its filters where it reads them; with more, all are kept.
+        let kept = if chunks.len() > 1 { self.transformed(filters) } else { Vec::new() };
         let mut inputs = vec![0.0; POINTS * point_stride(blocks, longest)];
         for range in chunks {
             let tiles = range.len();
@@ -175,9 +173,15 @@ impl Convolution<'_> {
             let inputs = &inputs;
             (0..pairs).into_par_iter().for_each(|pair| {
                 let part = SUM_TILES.min(tiles);
-                let lengths = [filters.pair_len(), POINTS * point_stride(2, part)];
-                with_buffers(lengths, |[transformed, sums]| {
-                    filters.transform(pair, transformed);
+                let own_len = if kept.is_empty() { filters.pair_len() } else { 0 };
+                with_buffers([own_len, POINTS * point_stride(2, part)], |[own, sums]| {
+                    let mut of_pair = kept.chunks_exact(filters.pair_len()).skip(pair);
+                    let transformed = if let Some(kept) = of_pair.next() {
+                        kept
+                    } else {
+                        filters.transform(pair, own);
+                        &*own
+                    };
                     for (first, count) in super::product::even_parts(tiles, part) {
                         let within = first..first + count;
                         self.multiply(pair, transformed, inputs, stride, tiles, within, sums);
@@ -186,6 +190,16 @@ impl Convolution<'_> {
                 });
             });
         }
+    }
+
+    /// The filters of all pairs of blocks.
+    fn transformed(&self, filters: Filters<'_>) -> Vec<f32> {
+        let mut transformed = vec![0.0; self.pairs() * filters.pair_len()];
+        transformed
+            .par_chunks_exact_mut(filters.pair_len())
+            .enumerate()
+            .for_each(|(pair, transformed)| filters.transform(pair, transformed));
+        transformed
     }
 
     fn pairs(&self) -> usize {

@@ -4,29 +4,27 @@ use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
 use kernels::activation;
 use kernels::dense::{self, DenseShape};
 
-use super::{relu, values, with_values};
+use super::{Parameters, relu, values, with_values};
 use crate::architecture::Activation;
 
 /// Flattens each image in (channel, row, column) order, multiplies, adds the bias, activates.
 ///
 /// # Shapes
 ///
-/// - `inputs`: `(batch, ..)`; `weights`: `(out, in)`; `bias`: `(out)`; f32
+/// - `inputs`: `(batch, ..)`; weights: `(out, in)`; bias: `(out)`; f32
 /// - returns `(batch, out)`
 pub(crate) fn dense(
     inputs: &Tensor,
-    weights: &Tensor,
-    bias: &Tensor,
+    parameters: Parameters,
     activation: Activation,
 ) -> Result<Tensor> {
     let inputs = inputs.flatten_from(1)?;
     match inputs.device() {
-        Device::Cpu => inputs.contiguous()?.apply_op3(
-            &weights.contiguous()?,
-            &bias.contiguous()?,
-            Dense { activation },
-        ),
-        _ => by_tensor_operations(&inputs, weights, bias, activation),
+        Device::Cpu => {
+            let (weights, bias) = (parameters.weights.contiguous()?, parameters.bias.contiguous()?);
+            inputs.contiguous()?.apply_op3(&weights, &bias, Dense { parameters, activation })
+        }
+        _ => by_tensor_operations(&inputs, &parameters.weights, &parameters.bias, activation),
     }
 }
 
@@ -46,6 +44,7 @@ pub(super) fn by_tensor_operations(
 
 /// The operation on a CPU.
 struct Dense {
+    parameters: Parameters,
     activation: Activation,
 }
 
@@ -112,7 +111,7 @@ impl CustomOp3 for Dense {
         } else {
             None
         };
-        if !weights.track_op() && !bias.track_op() {
+        if !self.parameters.track_op() {
             return Ok((grad_inputs, None, None));
         }
         let mut grad_weights = vec![0.0; weights.elem_count()];
@@ -120,10 +119,7 @@ impl CustomOp3 for Dense {
         with_values(inputs, Self::NAME, |inputs| {
             dense::backward_weights(shape, inputs, &grad, &mut grad_weights, &mut grad_bias);
         })?;
-        Ok((
-            grad_inputs,
-            Some(Tensor::from_vec(grad_weights, weights.shape(), &Device::Cpu)?),
-            Some(Tensor::from_vec(grad_bias, bias.shape(), &Device::Cpu)?),
-        ))
+        self.parameters.add_gradients(grad_weights, grad_bias)?;
+        Ok((grad_inputs, None, None))
     }
 }

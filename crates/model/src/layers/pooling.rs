@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 use kernels::pooling::{self, PoolingShape};
 
-use super::{Activations, values, with_values};
+use super::{values, with_values};
 
 /// Takes the largest value of each 2x2 window; an odd last row or column is dropped.
 ///
@@ -16,13 +16,11 @@ use super::{Activations, values, with_values};
 ///
 /// - `images`: `(batch, channels, rows, columns)`, f32
 /// - returns `(batch, channels, rows / 2, columns / 2)`
-pub(crate) fn max_pool(images: Activations) -> Result<Activations> {
-    let images = images.plain()?;
-    let pooled = match images.device() {
+pub(crate) fn max_pool(images: &Tensor) -> Result<Tensor> {
+    match images.device() {
         Device::Cpu => images.contiguous()?.apply_op1(MaxPool { argmax: OnceLock::new() }),
-        _ => by_tensor_operations(&images),
-    };
-    Ok(Activations::Plain(pooled?))
+        _ => by_tensor_operations(images),
+    }
 }
 
 /// The same by candle's operations: three comparisons of the four corners of all windows.

@@ -1,9 +1,14 @@
 //! Each layer's gradients against finite differences, on the CPU's kernels and on the tensor
 //! operations that serve the other devices; and the traps of candle that both go round.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use std::cell::RefCell;
 
-use super::{Activations, Pooling, convolution, dense, dropout, pooling};
+use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
+
+use super::{
+    GradientSlot, Parameters, Pooling, convolutions, dense, dropout,
+    pooling::{self, max_pool as pool},
+};
 use crate::architecture::Activation;
 use crate::stream::{Purpose, Uniform};
 
@@ -11,26 +16,45 @@ use crate::stream::{Purpose, Uniform};
 type Affine = (&'static str, fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>);
 
 const CONVOLUTIONS: [Affine; 2] =
-    [("kernels", convolve), ("tensor operations", convolution::by_tensor_operations)];
+    [("kernels", convolve), ("tensor operations", convolutions::by_tensor_operations)];
 
-/// The convolution on plain tensors.
+thread_local! {
+    /// Where the gradients of a test's parameters go.
+    static SLOTS: RefCell<Vec<(TensorId, GradientSlot)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The slot of a parameter, always the same.
+fn slot_of(parameter: &Tensor) -> GradientSlot {
+    SLOTS.with_borrow_mut(|slots| {
+        let found = slots.iter().find(|(id, _)| *id == parameter.id());
+        let slot = found.map_or_else(GradientSlot::default, |(_, slot)| slot.clone());
+        slots.push((parameter.id(), slot.clone()));
+        slot
+    })
+}
+
+fn parameters(weights: &Tensor, bias: &Tensor) -> Parameters {
+    Parameters {
+        weights: weights.clone(),
+        bias: bias.clone(),
+        weights_slot: slot_of(weights),
+        bias_slot: slot_of(bias),
+    }
+}
+
+/// One convolution.
 fn convolve(images: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    convolution(Activations::Plain(images.clone()), weights, bias, Pooling::None)?.plain()
+    convolutions(images, vec![(parameters(weights, bias), Pooling::None)])
 }
 
-/// The convolution and the pool behind it on plain tensors.
+/// One convolution and the pool behind it.
 fn convolve_and_pool(images: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    convolution(Activations::Plain(images.clone()), weights, bias, Pooling::Max)?.plain()
-}
-
-/// The pool on plain tensors.
-fn pool(images: &Tensor) -> Result<Tensor> {
-    pooling::max_pool(Activations::Plain(images.clone()))?.plain()
+    convolutions(images, vec![(parameters(weights, bias), Pooling::Max)])
 }
 
 const DENSE: [Affine; 4] = [
-    ("kernels, ReLU", |x, w, b| dense(x, w, b, Activation::Relu)),
-    ("kernels", |x, w, b| dense(x, w, b, Activation::Identity)),
+    ("kernels, ReLU", |x, w, b| dense(x, parameters(w, b), Activation::Relu)),
+    ("kernels", |x, w, b| dense(x, parameters(w, b), Activation::Identity)),
     ("tensor operations, ReLU", |x, w, b| dense::by_tensor_operations(x, w, b, Activation::Relu)),
     ("tensor operations", |x, w, b| dense::by_tensor_operations(x, w, b, Activation::Identity)),
 ];
@@ -64,7 +88,11 @@ fn gradients(
     let variables: Vec<Var> = arguments.iter().map(|a| Var::from_tensor(a).unwrap()).collect();
     let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
     let store = (layer(&tracked) * cotangent).unwrap().sum_all().unwrap().backward().unwrap();
-    variables.iter().map(|v| flat(store.get(v).expect("a gradient for each argument"))).collect()
+    let gradient = |variable: &Var| {
+        let gradient = slot_of(variable).take().or_else(|| store.get(variable).cloned());
+        flat(&gradient.expect("a gradient for each argument"))
+    };
+    variables.iter().map(gradient).collect()
 }
 
 /// Compares each argument's gradient with central differences of the given step.
@@ -132,7 +160,7 @@ fn fused_and_first_convolutions_agree_with_tensor_operations() {
     let arguments =
         [random("images", &[2, 3, 9, 6]), random("weights", &[20, 3, 3, 3]), random("bias", &[20])];
     let by_operations =
-        |a: &[Tensor]| convolution::by_tensor_operations(&a[0], &a[1], &a[2]).unwrap();
+        |a: &[Tensor]| convolutions::by_tensor_operations(&a[0], &a[1], &a[2]).unwrap();
     let close = |found: &[f32], expected: &[f32]| {
         assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(expected) {
@@ -323,7 +351,51 @@ fn frozen_arguments_receive_no_gradient() {
     let frozen_weights = backward(&images, &weights.detach(), &bias.detach());
     assert!(frozen_weights.get(&images).is_some());
     assert_eq!(frozen_weights.get_ids().count(), 1);
+    assert!(slot_of(&weights).take().is_none() && slot_of(&bias).take().is_none());
     let first_layer = backward(&images.detach(), &weights, &bias);
-    assert!(first_layer.get(&weights).is_some() && first_layer.get(&bias).is_some());
-    assert_eq!(first_layer.get_ids().count(), 2);
+    assert!(slot_of(&weights).take().is_some() && slot_of(&bias).take().is_some());
+    assert_eq!(first_layer.get_ids().count(), 0);
+}
+
+/// Several layers at once: what is frozen below costs nothing, what is frozen between passes on.
+#[test]
+fn a_stretch_passes_gradients_through_frozen_layers_and_stops_at_the_lowest() {
+    let images = random("images", &[1, 3, 8, 8]);
+    let layer = |name: &str, inputs: usize| {
+        (
+            random(&format!("{name} weights"), &[5, inputs, 3, 3]),
+            random(&format!("{name} bias"), &[5]),
+        )
+    };
+    let (first, second, third) = (layer("first", 3), layer("second", 5), layer("third", 5));
+    let learning = [&second.0, &second.1].map(|tensor| Var::from_tensor(tensor).unwrap());
+    let output = convolutions(
+        &images,
+        vec![
+            (parameters(&first.0, &first.1), Pooling::None),
+            (parameters(&learning[0], &learning[1]), Pooling::Max),
+            (parameters(&third.0, &third.1), Pooling::None),
+        ],
+    );
+    let by_operations = |second: &[Var; 2]| {
+        let one = convolutions::by_tensor_operations(&images, &first.0, &first.1).unwrap();
+        let two = convolutions::by_tensor_operations(&one, &second[0], &second[1]).unwrap();
+        let two = pooling::by_tensor_operations(&two).unwrap();
+        convolutions::by_tensor_operations(&two, &third.0, &third.1).unwrap()
+    };
+    let cotangent = random("cotangent", &[1, 5, 4, 4]);
+    let backward = |output: Tensor| (output * &cotangent).unwrap().sum_all().unwrap().backward();
+    backward(output.unwrap()).unwrap();
+    let expected = backward(by_operations(&learning)).unwrap();
+    for variable in &learning {
+        let found = flat(&slot_of(variable).take().unwrap());
+        let expected = flat(expected.get(variable).unwrap());
+        let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-5 * largest, "{found}, expected {expected}");
+        }
+    }
+    for frozen in [&first.0, &first.1, &third.0, &third.1] {
+        assert!(slot_of(frozen).take().is_none());
+    }
 }

@@ -193,7 +193,7 @@ impl StageRun<'_> {
                     learning_rate,
                 });
             }
-            let gradients = batch_loss.backward()?;
+            let gradients = network.gradients(&batch_loss)?;
             momentum.optimizer.step(&network.variables(), &gradients, learning_rate)?;
             running.add(value, &logits, &labels)?;
             log.append(&Record::Step(StepRecord {
