@@ -46,6 +46,9 @@ enum Command {
     /// A layer's output for every image of a prepared set
     #[command(disable_help_flag = true)]
     Features(Passed),
+    /// How fast the arithmetic is, in turn with PyTorch and Keras
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
     /// A folder of synthetic people, to try things on
     #[command(disable_help_flag = true)]
     SyntheticFaces(Passed),
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
             Stage::CONVERT_WEIGHTS.become_it(features, &passed.arguments)
         }
         Command::Train(passed) => Stage::TRAIN.become_it(features, &passed.arguments),
+        Command::Bench(passed) => Stage::BENCH.become_it(features, &passed.arguments),
         Command::Features(passed) => Stage::FEATURES.become_it(features, &passed.arguments),
         Command::SyntheticFaces(passed) => {
             Stage::SYNTHETIC_FACES.become_it(features, &passed.arguments)

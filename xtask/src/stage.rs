@@ -29,6 +29,7 @@ impl Stage {
     pub(crate) const CONVERT_WEIGHTS: Self =
         Self { binary: "convert-weights", is_accelerated: true };
     pub(crate) const TRAIN: Self = Self { binary: "train", is_accelerated: true };
+    pub(crate) const BENCH: Self = Self { binary: "bench", is_accelerated: false };
     pub(crate) const FEATURES: Self = Self { binary: "features", is_accelerated: true };
 
     /// Builds the stage in release, showing cargo's progress, and gives the command that runs it

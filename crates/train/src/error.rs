@@ -142,6 +142,14 @@ pub enum Error {
     /// Ctrl-C while features were computed.
     #[error("interrupted while computing features; nothing was trained")]
     InterruptedFeatures,
+    /// A peer of the bench.
+    #[error("{name}: {problem}")]
+    Peer {
+        /// Its name, or that of its script.
+        name: String,
+        /// What went wrong.
+        problem: String,
+    },
     /// A parameter took part in no gradient.
     #[error("`{name}` has no gradient: it takes no part in the loss")]
     NoGradient {

@@ -6,6 +6,7 @@
 //! computed once for each image ([`features`]). What a run found is in its files ([`run`]), which
 //! are all that is known of it afterwards.
 
+pub mod bench;
 pub mod device;
 pub mod early_stopping;
 pub mod epoch_order;
