@@ -11,6 +11,7 @@ pub mod plain;
 pub use image::{image_backward_weights, image_forward};
 
 use crate::blocked::{BlockedShape, Winners, bias_gradient, pool, unblock, winners_len};
+use crate::scratch::elements;
 use crate::winograd::{self, Output};
 
 /// Up to so many input channels, of the 16 in a block, Winograd's transforms cost more than the products they save.
@@ -108,7 +109,7 @@ pub fn backward_weights(
     images: &[f32],
     grad: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
-    let mut grad_weights = vec![0.0; out_channels * shape.channels * 9];
+    let mut grad_weights = vec![0.0; elements(&[out_channels, shape.channels, 9])];
     winograd::backward_weights(shape, out_channels, images, grad, &mut grad_weights);
     let grad_shape = BlockedShape { channels: out_channels, ..shape };
     (grad_weights, bias_gradient(grad_shape, grad))

@@ -1,8 +1,8 @@
 //! The network itself: parameters by name, run between any two cuts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::architecture::MIN_SIDE_PX;
@@ -30,6 +30,8 @@ pub struct Vgg16 {
     layers: Vec<Layer>,
     /// Parameters of the layer at the same place, where it has any.
     affine: Vec<Option<Affine>>,
+    /// Held while gradients are taken: the slots of the parameters are there once.
+    gradients_lock: Mutex<()>,
 }
 
 /// The parameters of one layer.
@@ -72,7 +74,13 @@ impl Vgg16 {
         if let Some(name) = tensors.into_keys().next() {
             return Err(Error::UnexpectedParameter { name });
         }
-        Ok(Self { architecture, device: device.clone(), layers, affine })
+        Ok(Self {
+            architecture,
+            device: device.clone(),
+            layers,
+            affine,
+            gradients_lock: Mutex::new(()),
+        })
     }
 
     /// What the network is made of.
@@ -164,20 +172,33 @@ impl Vgg16 {
     ///
     /// [`Error::Tensor`] if the device fails.
     pub fn gradients(&self, loss: &Tensor) -> Result<BTreeMap<String, Tensor>, Error> {
-        let parameters = || {
+        let _alone = self.gradients_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // What another pass has left, whose gradients nobody has taken.
+        self.clear_slots();
+        let store = loss.backward();
+        let mut gradients = BTreeMap::new();
+        if let Ok(store) = &store {
             let trainable = self.affine.iter().flatten().filter(|affine| affine.is_trainable);
-            trainable.flat_map(Affine::parameters)
-        };
-        for parameter in parameters() {
-            // What a pass has left whose gradients nobody has taken.
+            for parameter in trainable.flat_map(Affine::parameters) {
+                let stored = store.get(&parameter.var).cloned();
+                let gradient = match (parameter.slot.take(), stored) {
+                    (Some(left), Some(stored)) => (left + stored)?,
+                    (Some(gradient), None) | (None, Some(gradient)) => gradient,
+                    (None, None) => continue,
+                };
+                gradients.insert(parameter.name.clone(), gradient);
+            }
+        }
+        self.clear_slots();
+        store?;
+        Ok(gradients)
+    }
+
+    /// Empties every parameter's slot.
+    fn clear_slots(&self) {
+        for parameter in self.affine.iter().flatten().flat_map(Affine::parameters) {
             parameter.slot.take();
         }
-        let mut store = loss.backward()?;
-        let of = |parameter: &Parameter, store: &mut GradStore| {
-            let gradient = parameter.slot.take().or_else(|| store.remove(&parameter.var));
-            gradient.map(|gradient| (parameter.name.clone(), gradient))
-        };
-        Ok(parameters().filter_map(|parameter| of(parameter, &mut store)).collect())
     }
 
     /// Scores every class for each of the inputs: runs all layers behind a cut.

@@ -3,6 +3,7 @@
 use super::transforms::{filter, filter_adjoint};
 use super::{PAIR, POINTS};
 use crate::lanes::{LANES, Lanes, for_each_cpu};
+use crate::scratch::elements;
 
 /// Weights of a filter.
 const TAPS: usize = 9;
@@ -28,11 +29,13 @@ enum Direction {
 impl<'a> Filters<'a> {
     /// Those of the convolution itself.
     pub(super) fn forward(weights: &'a [f32], out_channels: usize, in_channels: usize) -> Self {
+        assert_eq!(weights.len(), elements(&[out_channels, in_channels, TAPS]), "weights");
         Self { weights, out_channels, in_channels, direction: Direction::Forward }
     }
 
     /// Those of the gradient of the images.
     pub(super) fn backward(weights: &'a [f32], out_channels: usize, in_channels: usize) -> Self {
+        assert_eq!(weights.len(), elements(&[out_channels, in_channels, TAPS]), "weights");
         Self { weights, out_channels, in_channels, direction: Direction::Backward }
     }
 

@@ -170,7 +170,9 @@ impl Stretch {
         }
         let output = blocked::unblock(self.output, &images);
         if self.first_kept.is_some() {
-            kept.output = images;
+            if self.layers.last().is_some_and(|layer| layer.pooling == Pooling::None) {
+                kept.output = images;
+            }
             if self.kept.set(kept).is_err() {
                 unreachable!("the operation is made for one use");
             }
