@@ -35,12 +35,12 @@ impl BlockedShape {
 
     /// Rows with their border.
     pub fn rows(self) -> usize {
-        self.height.next_multiple_of(TILE) + 2 * BORDER
+        bordered(self.height)
     }
 
     /// Columns with their border.
     pub fn columns(self) -> usize {
-        self.width.next_multiple_of(TILE) + 2 * BORDER
+        bordered(self.width)
     }
 
     /// All five extents.
@@ -92,6 +92,18 @@ impl BlockedShape {
     pub fn pooled(self) -> Self {
         Self { height: self.height / 2, width: self.width / 2, ..self }
     }
+}
+
+/// An extent in whole tiles, with its border.
+///
+/// # Panics
+///
+/// If no image could be as large: a sum that wrapped would let a small slice pass for it.
+fn bordered(extent: usize) -> usize {
+    extent
+        .checked_next_multiple_of(TILE)
+        .and_then(|tiles| tiles.checked_add(2 * BORDER))
+        .expect("an image has fewer rows and columns than memory has bytes")
 }
 
 /// Puts images into blocks.

@@ -114,6 +114,7 @@ fn agrees_with_the_plain_convolution_over_several_tasks() {
         (1, 8, 3, 3, 300),
         (2, 260, 33, 14, 14),
         (9, 130, 70, 6, 6),
+        (5, 150, 150, 40, 40),
     ] {
         check(BlockedShape { batch, channels, height, width }, out_channels, 7);
     }
@@ -130,7 +131,7 @@ fn masked_gradients_pass_where_the_output_is_positive_or_nan() {
 
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
-    for (channels, out_channels, side) in [(20, 40, 30), (150, 70, 14)] {
+    for (channels, out_channels, side) in [(20, 40, 30), (150, 70, 14), (150, 150, 56)] {
         let shape = BlockedShape { batch: 3, channels, height: side, width: side };
         let written = BlockedShape { channels: out_channels, ..shape };
         let images = blocked::block(shape, &normal(1, shape.plain_len()));

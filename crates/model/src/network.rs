@@ -180,7 +180,8 @@ impl Vgg16 {
         if let Ok(store) = &store {
             let trainable = self.affine.iter().flatten().filter(|affine| affine.is_trainable);
             for parameter in trainable.flat_map(Affine::parameters) {
-                let stored = store.get(&parameter.var).cloned();
+                // Candle leaves some tracked, and with them the graph of the whole pass.
+                let stored = store.get(&parameter.var).map(Tensor::detach);
                 let gradient = match (parameter.slot.take(), stored) {
                     (Some(left), Some(stored)) => (left + stored)?,
                     (Some(gradient), None) | (None, Some(gradient)) => gradient,
