@@ -132,7 +132,7 @@ fn gather_lines(shape: BlockedShape, images: &[f32], image: usize, y: usize, lin
 }
 
 for_each_cpu! {
-    fn convolve_line(
+    unsafe fn convolve_line<L: Lanes>(
         shape: BlockedShape,
         written: BlockedShape,
         lines: &[f32],
@@ -140,41 +140,27 @@ for_each_cpu! {
         image: usize,
         y: usize,
         output: *mut f32,
-    ) = convolve_line_on;
-
-    fn gradient_of_line(shape: BlockedShape, lines: &[f32], grads: &[f32], sums: &mut [f32]) =
-        gradient_of_line_on;
-}
-
-#[inline(always)]
-unsafe fn convolve_line_on<L: Lanes>(
-    shape: BlockedShape,
-    written: BlockedShape,
-    lines: &[f32],
-    packed: &[f32],
-    image: usize,
-    y: usize,
-    output: *mut f32,
-) {
-    for block in 0..written.blocks() {
-        for (first, pixels) in crate::winograd::even_parts(shape.width, L::TILES) {
-            // SAFETY: the caller's.
-            unsafe {
-                let to = output.add(written.row(image, block, y) + first * LANES);
-                let lines = lines.as_ptr().add(first);
-                let packed = packed.as_ptr().add(block * LANES);
-                let stride = written.blocks() * LANES;
-                crate::winograd::with_rows!(
-                    pixels,
-                    convolve_pixels::<L, 1>(
-                        shape.channels,
-                        padded_line(shape),
-                        lines,
-                        packed,
-                        stride,
-                        to
-                    )
-                );
+    ) {
+        for block in 0..written.blocks() {
+            for (first, pixels) in crate::winograd::even_parts(shape.width, L::TILES) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let to = output.add(written.row(image, block, y) + first * LANES);
+                    let lines = lines.as_ptr().add(first);
+                    let packed = packed.as_ptr().add(block * LANES);
+                    let stride = written.blocks() * LANES;
+                    crate::winograd::with_rows!(
+                        pixels,
+                        convolve_pixels::<L, 1>(
+                            shape.channels,
+                            padded_line(shape),
+                            lines,
+                            packed,
+                            stride,
+                            to
+                        )
+                    );
+                }
             }
         }
     }
@@ -207,28 +193,29 @@ unsafe fn convolve_pixels<L: Lanes, const PIXELS: usize, const _ONE: usize>(
     }
 }
 
-#[inline(always)]
-unsafe fn gradient_of_line_on<L: Lanes>(
-    shape: BlockedShape,
-    lines: &[f32],
-    grads: &[f32],
-    sums: &mut [f32],
-) {
-    let line = padded_line(shape);
-    for channel in 0..shape.channels {
-        // SAFETY: the caller's.
-        unsafe {
-            let mut partial = [L::splat(0.0); TAPS];
-            let from = lines.as_ptr().add(channel * 3 * line);
-            for pixel in 0..shape.width {
-                let grad = L::load(grads.as_ptr().add(pixel * LANES));
-                for (tap, partial) in partial.iter_mut().enumerate() {
-                    let value = L::splat(*from.add(tap / 3 * line + tap % 3 + pixel));
-                    *partial = value.mul_add(grad, *partial);
+for_each_cpu! {
+    unsafe fn gradient_of_line<L: Lanes>(
+        shape: BlockedShape,
+        lines: &[f32],
+        grads: &[f32],
+        sums: &mut [f32],
+    ) {
+        let line = padded_line(shape);
+        for channel in 0..shape.channels {
+            // SAFETY: the caller's.
+            unsafe {
+                let mut partial = [L::splat(0.0); TAPS];
+                let from = lines.as_ptr().add(channel * 3 * line);
+                for pixel in 0..shape.width {
+                    let grad = L::load(grads.as_ptr().add(pixel * LANES));
+                    for (tap, partial) in partial.iter_mut().enumerate() {
+                        let value = L::splat(*from.add(tap / 3 * line + tap % 3 + pixel));
+                        *partial = value.mul_add(grad, *partial);
+                    }
                 }
-            }
-            for (tap, partial) in partial.into_iter().enumerate() {
-                partial.store(sums.as_mut_ptr().add((channel * TAPS + tap) * LANES));
+                for (tap, partial) in partial.into_iter().enumerate() {
+                    partial.store(sums.as_mut_ptr().add((channel * TAPS + tap) * LANES));
+                }
             }
         }
     }

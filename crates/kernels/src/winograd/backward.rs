@@ -9,7 +9,7 @@ use super::filters::add_gradients;
 use super::product::{even_parts, over_tiles};
 use super::tiles::{Grid, Tiles, point_stride, transform};
 use crate::blocked::BlockedShape;
-use crate::lanes::{LANES, Lanes, for_each_cpu};
+use crate::lanes::{LANES, for_each_cpu};
 use crate::scratch::{SharedSlice, with_buffers};
 
 /// Elements of transformed tiles, of images and gradients together, that stay in the cache that threads share.
@@ -96,7 +96,7 @@ pub(crate) fn backward_weights(
 }
 
 for_each_cpu! {
-    fn products(
+    unsafe fn products<L: Lanes>(
         grads: *const f32,
         grad_stride: usize,
         inputs: *const f32,
@@ -104,31 +104,20 @@ for_each_cpu! {
         blocks: usize,
         tiles: usize,
         sums: *mut f32,
-    ) = products_on;
-}
-
-#[inline(always)]
-unsafe fn products_on<L: Lanes>(
-    grads: *const f32,
-    grad_stride: usize,
-    inputs: *const f32,
-    input_stride: usize,
-    blocks: usize,
-    tiles: usize,
-    sums: *mut f32,
-) {
-    for point in 0..POINTS {
-        for block in (0..blocks).step_by(2) {
-            // SAFETY: the caller's.
-            unsafe {
-                over_tiles::<L>(
-                    grads.add(point * grad_stride),
-                    inputs.add(point * input_stride + block * tiles * LANES),
-                    tiles * LANES,
-                    (blocks - block).min(2),
-                    tiles,
-                    sums.add((point * blocks + block) * LANES * LANES),
-                );
+    ) {
+        for point in 0..POINTS {
+            for block in (0..blocks).step_by(2) {
+                // SAFETY: the caller's.
+                unsafe {
+                    over_tiles::<L>(
+                        grads.add(point * grad_stride),
+                        inputs.add(point * input_stride + block * tiles * LANES),
+                        tiles * LANES,
+                        (blocks - block).min(2),
+                        tiles,
+                        sums.add((point * blocks + block) * LANES * LANES),
+                    );
+                }
             }
         }
     }

@@ -87,35 +87,32 @@ impl<'a> Filters<'a> {
 }
 
 for_each_cpu! {
-    fn transform_pair(filters: Filters<'_>, pair: usize, transformed: &mut [f32]) = transform_pair_on;
-}
-
-#[inline(always)]
-unsafe fn transform_pair_on<L: Lanes>(filters: Filters<'_>, pair: usize, transformed: &mut [f32]) {
-    let point_stride = filters.read_padded() * PAIR;
-    // The weights of 16 channels read, by tap, for 16 channels written.
-    let mut source = [[[0.0_f32; LANES]; TAPS]; LANES];
-    for (block, half) in
-        (0..filters.read_padded() / LANES).flat_map(|block| [(block, 0), (block, 1)])
-    {
-        let written = pair * PAIR + half * LANES;
-        // SAFETY: the features are there by the caller's word; `transformed` has 32 lanes for each channel and point.
-        unsafe {
-            gather::<L>(filters, block * LANES, written, &mut source);
-            for (lane, source) in source.iter().enumerate() {
-                let mut tile = [[L::splat(0.0); 3]; 3];
-                for at in 0..TAPS {
-                    let tap = match filters.direction {
-                        Direction::Forward => at,
-                        Direction::Backward => TAPS - 1 - at,
-                    };
-                    tile[at / 3][at % 3] = L::load(source[tap].as_ptr());
-                }
-                let tile = filter(&tile);
-                for point in 0..POINTS {
-                    let at = point * point_stride + (block * LANES + lane) * PAIR + half * LANES;
-                    debug_assert!(at + LANES <= transformed.len());
-                    tile[point / 6][point % 6].store(transformed.as_mut_ptr().add(at));
+    unsafe fn transform_pair<L: Lanes>(filters: Filters<'_>, pair: usize, transformed: &mut [f32]) {
+        let point_stride = filters.read_padded() * PAIR;
+        // The weights of 16 channels read, by tap, for 16 channels written.
+        let mut source = [[[0.0_f32; LANES]; TAPS]; LANES];
+        for (block, half) in
+            (0..filters.read_padded() / LANES).flat_map(|block| [(block, 0), (block, 1)])
+        {
+            let written = pair * PAIR + half * LANES;
+            // SAFETY: the features are there by the caller's word; `transformed` has 32 lanes for each channel and point.
+            unsafe {
+                gather::<L>(filters, block * LANES, written, &mut source);
+                for (lane, source) in source.iter().enumerate() {
+                    let mut tile = [[L::splat(0.0); 3]; 3];
+                    for at in 0..TAPS {
+                        let tap = match filters.direction {
+                            Direction::Forward => at,
+                            Direction::Backward => TAPS - 1 - at,
+                        };
+                        tile[at / 3][at % 3] = L::load(source[tap].as_ptr());
+                    }
+                    let tile = filter(&tile);
+                    for point in 0..POINTS {
+                        let at = point * point_stride + (block * LANES + lane) * PAIR + half * LANES;
+                        debug_assert!(at + LANES <= transformed.len());
+                        tile[point / 6][point % 6].store(transformed.as_mut_ptr().add(at));
+                    }
                 }
             }
         }
@@ -189,69 +186,47 @@ unsafe fn gather<L: Lanes>(
     }
 }
 
-/// Adds the gradients of filters to `grad_weights`, `(out, in, 3, 3)`, from sums over tiles, `(points, blocks read, 16
-/// written, 16 read)`, for one block of channels written and the blocks of channels read from `first_read` on.
-///
-/// # Safety
-///
-/// No other task may write the gradients of these filters.
-pub(super) unsafe fn add_gradients(
-    sums: &[f32],
-    out_channels: usize,
-    in_channels: usize,
-    written_block: usize,
-    first_read: usize,
-    grad_weights: *mut f32,
-) {
-    // SAFETY: the caller's; channels beyond the last are left out.
-    unsafe { add_pair(sums, out_channels, in_channels, written_block, first_read, grad_weights) }
-}
-
 for_each_cpu! {
-    fn add_pair(
+    /// Adds the gradients of filters to `grad_weights`, `(out, in, 3, 3)`, from sums over tiles, `(points, blocks read, 16
+    /// written, 16 read)`, for one block of channels written and the blocks of channels read from `first_read` on.
+    ///
+    /// # Safety
+    ///
+    /// No other task may write the gradients of these filters.
+    pub(super) unsafe fn add_gradients<L: Lanes>(
         sums: &[f32],
         out_channels: usize,
         in_channels: usize,
         written_block: usize,
         first_read: usize,
         grad_weights: *mut f32,
-    ) = add_pair_on;
-}
-
-#[inline(always)]
-unsafe fn add_pair_on<L: Lanes>(
-    sums: &[f32],
-    out_channels: usize,
-    in_channels: usize,
-    written_block: usize,
-    first_read: usize,
-    grad_weights: *mut f32,
-) {
-    let block_len = LANES * LANES;
-    let point_stride = sums.len() / POINTS;
-    let blocks = point_stride / block_len;
-    let mut taps = [[0.0_f32; LANES]; TAPS];
-    let rows = LANES.min(out_channels - written_block * LANES);
-    for (block, row) in (0..blocks).flat_map(|block| (0..rows).map(move |row| (block, row))) {
-        let first = (first_read + block) * LANES;
-        let lanes = LANES.min(in_channels - first);
-        // SAFETY: the features are there by the caller's word; `sums` has all points, blocks and rows.
-        unsafe {
-            let mut tile = [[L::splat(0.0); 6]; 6];
-            for point in 0..POINTS {
-                let at = point * point_stride + block * block_len + row * LANES;
-                debug_assert!(at + LANES <= sums.len());
-                tile[point / 6][point % 6] = L::load(sums.as_ptr().add(at));
-            }
-            let tile = filter_adjoint(&tile);
-            for at in 0..TAPS {
-                tile[at / 3][at % 3].store(taps[at].as_mut_ptr());
-            }
-            let start = ((written_block * LANES + row) * in_channels + first) * TAPS;
-            let grads = std::slice::from_raw_parts_mut(grad_weights.add(start), lanes * TAPS);
-            for (lane, grads) in grads.chunks_exact_mut(TAPS).enumerate() {
+    ) {
+        let block_len = LANES * LANES;
+        let point_stride = sums.len() / POINTS;
+        let blocks = point_stride / block_len;
+        let mut taps = [[0.0_f32; LANES]; TAPS];
+        let rows = LANES.min(out_channels - written_block * LANES);
+        for (block, row) in (0..blocks).flat_map(|block| (0..rows).map(move |row| (block, row))) {
+            let first = (first_read + block) * LANES;
+            let lanes = LANES.min(in_channels - first);
+            // SAFETY: the features are there by the caller's word; `sums` has all points, blocks and rows.
+            unsafe {
+                let mut tile = [[L::splat(0.0); 6]; 6];
+                for point in 0..POINTS {
+                    let at = point * point_stride + block * block_len + row * LANES;
+                    debug_assert!(at + LANES <= sums.len());
+                    tile[point / 6][point % 6] = L::load(sums.as_ptr().add(at));
+                }
+                let tile = filter_adjoint(&tile);
                 for at in 0..TAPS {
-                    grads[at] += taps[at][lane];
+                    tile[at / 3][at % 3].store(taps[at].as_mut_ptr());
+                }
+                let start = ((written_block * LANES + row) * in_channels + first) * TAPS;
+                let grads = std::slice::from_raw_parts_mut(grad_weights.add(start), lanes * TAPS);
+                for (lane, grads) in grads.chunks_exact_mut(TAPS).enumerate() {
+                    for at in 0..TAPS {
+                        grads[at] += taps[at][lane];
+                    }
                 }
             }
         }

@@ -9,7 +9,7 @@ use super::product::over_channels;
 use super::tiles::{Finish, Grid, Tiles, point_stride, transform, write_full, write_pooled};
 use super::{PAIR, POINTS};
 use crate::blocked::{BlockedShape, winners_len};
-use crate::lanes::{LANES, Lanes, for_each_cpu};
+use crate::lanes::{LANES, for_each_cpu};
 use crate::scratch::{SharedSlice, with_buffers};
 
 /// Up to so many channels read, tiles are transformed where they are multiplied; above, the filters weigh more and
@@ -70,7 +70,7 @@ struct Convolution<'a> {
 }
 
 enum Target<'a> {
-    Full(SharedSlice<'a, f32>, bool),
+    Full(SharedSlice<'a, f32>, Finish),
     Pooled(SharedSlice<'a, f32>, SharedSlice<'a, u8>),
 }
 
@@ -103,8 +103,8 @@ fn convolve(
         written: Grid { shape: written },
         bias: padded,
         target: match output {
-            Output::Sums(values) => Target::Full(SharedSlice::new(values), false),
-            Output::Rectified(values) => Target::Full(SharedSlice::new(values), true),
+            Output::Sums(values) => Target::Full(SharedSlice::new(values), Finish::Sums),
+            Output::Rectified(values) => Target::Full(SharedSlice::new(values), Finish::Rectified),
             Output::Pooled(values, winners) => {
                 Target::Pooled(SharedSlice::new(values), SharedSlice::new(winners))
             }
@@ -255,18 +255,9 @@ impl Convolution<'_> {
             unsafe {
                 let sums = sums.as_ptr().add(half * range.len() * LANES);
                 match &self.target {
-                    Target::Full(output, is_rectified) => {
-                        let finish = if *is_rectified { Finish::Rectified } else { Finish::Sums };
-                        write_full(
-                            grid,
-                            sums,
-                            sum_stride,
-                            block,
-                            range,
-                            bias,
-                            finish,
-                            output.start(),
-                        );
+                    Target::Full(output, finish) => {
+                        let (finish, output) = (*finish, output.start());
+                        write_full(grid, sums, sum_stride, block, range, bias, finish, output);
                     }
                     Target::Pooled(output, winners) => {
                         let (output, winners) = (output.start(), winners.start());
@@ -279,7 +270,7 @@ impl Convolution<'_> {
 }
 
 for_each_cpu! {
-    fn products(
+    unsafe fn products<L: Lanes>(
         inputs: *const f32,
         stride: usize,
         block_stride: usize,
@@ -289,34 +280,21 @@ for_each_cpu! {
         sums: *mut f32,
         sum_stride: usize,
         blocks_written: usize,
-    ) = products_on;
-}
-
-#[inline(always)]
-unsafe fn products_on<L: Lanes>(
-    inputs: *const f32,
-    stride: usize,
-    block_stride: usize,
-    blocks: usize,
-    tiles: usize,
-    filters: *const f32,
-    sums: *mut f32,
-    sum_stride: usize,
-    blocks_written: usize,
-) {
-    for point in 0..POINTS {
-        // SAFETY: the caller's.
-        unsafe {
-            over_channels::<L>(
-                inputs.add(point * stride),
-                block_stride,
-                blocks,
-                tiles,
-                filters.add(point * blocks * LANES * PAIR),
-                sums.add(point * sum_stride),
-                tiles * LANES,
-                blocks_written,
-            );
+    ) {
+        for point in 0..POINTS {
+            // SAFETY: the caller's.
+            unsafe {
+                over_channels::<L>(
+                    inputs.add(point * stride),
+                    block_stride,
+                    blocks,
+                    tiles,
+                    filters.add(point * blocks * LANES * PAIR),
+                    sums.add(point * sum_stride),
+                    tiles * LANES,
+                    blocks_written,
+                );
+            }
         }
     }
 }

@@ -102,112 +102,56 @@ pub(super) unsafe fn transform(
     assert_eq!(images.len(), grid.shape.len(), "images");
     assert!(range.end <= grid.tiles() && block < grid.shape.blocks(), "tiles");
     // SAFETY: the tiles lie in the images; the rest is the caller's.
-    unsafe {
-        match kind {
-            Tiles::Input => transform_input(grid, images, block, range, transformed, stride),
-            Tiles::GradOutput => transform_grad(grid, images, block, range, transformed, stride),
-        }
-    }
+    unsafe { transform_tiles(kind, grid, images, block, range, transformed, stride) }
 }
 
 for_each_cpu! {
-    fn transform_input(
+    unsafe fn transform_tiles<L: Lanes>(
+        kind: Tiles,
         grid: Grid,
         images: &[f32],
         block: usize,
         range: Range<usize>,
         transformed: *mut f32,
         stride: usize,
-    ) = transform_input_on;
-
-    fn transform_grad(
-        grid: Grid,
-        images: &[f32],
-        block: usize,
-        range: Range<usize>,
-        transformed: *mut f32,
-        stride: usize,
-    ) = transform_grad_on;
-
-    fn finish_full(
-        grid: Grid,
-        sums: *const f32,
-        stride: usize,
-        block: usize,
-        range: Range<usize>,
-        bias: &[f32; LANES],
-        is_rectified: bool,
-        output: *mut f32,
-    ) = finish_full_on;
-
-    fn finish_pooled(
-        grid: Grid,
-        sums: *const f32,
-        stride: usize,
-        block: usize,
-        range: Range<usize>,
-        bias: &[f32; LANES],
-        output: *mut f32,
-        winners: *mut u8,
-    ) = finish_pooled_on;
-}
-
-#[inline(always)]
-unsafe fn transform_input_on<L: Lanes>(
-    grid: Grid,
-    images: &[f32],
-    block: usize,
-    range: Range<usize>,
-    transformed: *mut f32,
-    stride: usize,
-) {
-    let row_stride = grid.shape.row_stride();
-    let mut place = grid.place(range.start);
-    for tile in 0..range.len() {
-        let start = grid.shape.input_tile(place.image, block, place.row, place.column);
-        debug_assert!(start + 5 * row_stride + 6 * LANES <= images.len());
-        // SAFETY: rows and columns are rounded up to whole tiles, with a border of one on each side.
-        unsafe {
-            let from = images.as_ptr().add(start);
-            let mut source = [[L::splat(0.0); 6]; 6];
-            for y in 0..6 {
-                for x in 0..6 {
-                    source[y][x] = L::load(from.add(y * row_stride + x * LANES));
-                }
+    ) {
+        let row_stride = grid.shape.row_stride();
+        let mut place = grid.place(range.start);
+        for tile in 0..range.len() {
+            let start = grid.shape.input_tile(place.image, block, place.row, place.column);
+            debug_assert!(start + 5 * row_stride + 6 * LANES <= images.len());
+            // SAFETY: rows and columns are rounded up to whole tiles, with a border of one on each side; what lies
+            // beyond the image is zero. Tiles of gradients begin inside the border.
+            unsafe {
+                let from = images.as_ptr().add(start);
+                let tile_of = match kind {
+                    Tiles::Input => input(&load::<L, 6>(from, row_stride)),
+                    Tiles::GradOutput => {
+                        output_adjoint(&load::<L, 4>(from.add(row_stride + LANES), row_stride))
+                    }
+                };
+                store(&tile_of, transformed.add(tile * LANES), stride);
             }
-            store(&input(&source), transformed.add(tile * LANES), stride);
+            place = grid.next(place);
         }
-        place = grid.next(place);
     }
 }
 
+/// Reads a tile.
 #[inline(always)]
-unsafe fn transform_grad_on<L: Lanes>(
-    grid: Grid,
-    images: &[f32],
-    block: usize,
-    range: Range<usize>,
-    transformed: *mut f32,
-    stride: usize,
-) {
-    let row_stride = grid.shape.row_stride();
-    let mut place = grid.place(range.start);
-    for tile in 0..range.len() {
-        let start =
-            grid.shape.input_tile(place.image, block, place.row, place.column) + row_stride + LANES;
-        debug_assert!(start + 3 * row_stride + 4 * LANES <= images.len());
-        // SAFETY: rows and columns are rounded up to whole tiles; what lies beyond the image is zero.
-        unsafe {
-            let from = images.as_ptr().add(start);
-            let mut source = [[L::splat(0.0); 4]; 4];
-            for y in 0..4 {
-                for x in 0..4 {
-                    source[y][x] = L::load(from.add(y * row_stride + x * LANES));
-                }
+unsafe fn load<L: Lanes, const SIDE: usize>(
+    from: *const f32,
+    row_stride: usize,
+) -> [[L; SIDE]; SIDE] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut tile = [[L::splat(0.0); SIDE]; SIDE];
+        for y in 0..SIDE {
+            for x in 0..SIDE {
+                tile[y][x] = L::load(from.add(y * row_stride + x * LANES));
             }
-            store(&output_adjoint(&source), transformed.add(tile * LANES), stride);
         }
-        place = grid.next(place);
+        tile
     }
 }
 
@@ -253,130 +197,106 @@ pub(super) enum Finish {
     Rectified,
 }
 
-/// Turns the sums of some tiles of one block into output.
-///
-/// # Safety
-///
-/// `sums` holds the tiles of `range` at each point; `output` is blocked images of the grid's shape, of which no other
-/// task may write these tiles.
-pub(super) unsafe fn write_full(
-    grid: Grid,
-    sums: *const f32,
-    stride: usize,
-    block: usize,
-    range: Range<usize>,
-    bias: &[f32; LANES],
-    finish: Finish,
-    output: *mut f32,
-) {
-    let is_rectified = finish == Finish::Rectified;
-    // SAFETY: the caller's.
-    unsafe { finish_full(grid, sums, stride, block, range, bias, is_rectified, output) }
-}
-
-#[inline(always)]
-unsafe fn finish_full_on<L: Lanes>(
-    grid: Grid,
-    sums: *const f32,
-    stride: usize,
-    block: usize,
-    range: Range<usize>,
-    bias: &[f32; LANES],
-    is_rectified: bool,
-    output: *mut f32,
-) {
-    let BlockedShape { height, width, .. } = grid.shape;
-    let row_stride = grid.shape.row_stride();
-    let mut place = grid.place(range.start);
-    for tile in 0..range.len() {
-        // SAFETY: the caller's; pixels beyond the image are not written.
-        unsafe {
-            let values = sums_to_output::<L>(sums.add(tile * LANES), stride, bias);
-            let first = grid.shape.row(place.image, block, place.row * TILE);
-            let to = output.add(first + place.column * TILE * LANES);
-            let rows = TILE.min(height - place.row * TILE);
-            let columns = TILE.min(width - place.column * TILE);
-            for (y, values) in values.iter().enumerate().take(rows) {
-                for (x, value) in values.iter().enumerate().take(columns) {
-                    let value = if is_rectified { value.rectified() } else { *value };
-                    value.store(to.add(y * row_stride + x * LANES));
+for_each_cpu! {
+    /// Turns the sums of some tiles of one block into output.
+    ///
+    /// # Safety
+    ///
+    /// `sums` holds the tiles of `range` at each point; `output` is blocked images of the grid's shape, of which no other
+    /// task may write these tiles.
+    pub(super) unsafe fn write_full<L: Lanes>(
+        grid: Grid,
+        sums: *const f32,
+        stride: usize,
+        block: usize,
+        range: Range<usize>,
+        bias: &[f32; LANES],
+        finish: Finish,
+        output: *mut f32,
+    ) {
+        let BlockedShape { height, width, .. } = grid.shape;
+        let row_stride = grid.shape.row_stride();
+        let mut place = grid.place(range.start);
+        for tile in 0..range.len() {
+            // SAFETY: the caller's; pixels beyond the image are not written.
+            unsafe {
+                let values = sums_to_output::<L>(sums.add(tile * LANES), stride, bias);
+                let first = grid.shape.row(place.image, block, place.row * TILE);
+                let to = output.add(first + place.column * TILE * LANES);
+                let rows = TILE.min(height - place.row * TILE);
+                let columns = TILE.min(width - place.column * TILE);
+                for (y, values) in values.iter().enumerate().take(rows) {
+                    for (x, value) in values.iter().enumerate().take(columns) {
+                        let value = match finish {
+                            Finish::Sums => *value,
+                            Finish::Rectified => value.rectified(),
+                        };
+                        value.store(to.add(y * row_stride + x * LANES));
+                    }
                 }
             }
+            place = grid.next(place);
         }
-        place = grid.next(place);
     }
 }
 
-/// Turns the sums of some tiles of one block into rectified, pooled output.
-///
-/// # Safety
-///
-/// `sums` holds the tiles of `range` at each point; `output` and `winners` are of the pooled shape, and no other task may
-/// write these tiles' part of them.
-pub(super) unsafe fn write_pooled(
-    grid: Grid,
-    sums: *const f32,
-    stride: usize,
-    block: usize,
-    range: Range<usize>,
-    bias: &[f32; LANES],
-    output: *mut f32,
-    winners: *mut u8,
-) {
-    // SAFETY: the caller's.
-    unsafe { finish_pooled(grid, sums, stride, block, range, bias, output, winners) }
-}
-
-#[inline(always)]
-unsafe fn finish_pooled_on<L: Lanes>(
-    grid: Grid,
-    sums: *const f32,
-    stride: usize,
-    block: usize,
-    range: Range<usize>,
-    bias: &[f32; LANES],
-    output: *mut f32,
-    winners: *mut u8,
-) {
-    let pooled = grid.shape.pooled();
-    let mut values = [[0.0_f32; LANES]; TILE * TILE];
-    let mut place = grid.place(range.start);
-    for tile in 0..range.len() {
-        // SAFETY: the caller's; windows beyond the image are not written.
-        unsafe {
-            let tile = sums_to_output::<L>(sums.add(tile * LANES), stride, bias);
-            for at in 0..TILE * TILE {
-                tile[at / TILE][at % TILE].store(values[at].as_mut_ptr());
-            }
-            for (y, x) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                let (row, column) = (place.row * 2 + y, place.column * 2 + x);
-                if pooled.height <= row || pooled.width <= column {
-                    continue;
+for_each_cpu! {
+    /// Turns the sums of some tiles of one block into rectified, pooled output.
+    ///
+    /// # Safety
+    ///
+    /// `sums` holds the tiles of `range` at each point; `output` and `winners` are of the pooled shape, and no other task may
+    /// write these tiles' part of them.
+    pub(super) unsafe fn write_pooled<L: Lanes>(
+        grid: Grid,
+        sums: *const f32,
+        stride: usize,
+        block: usize,
+        range: Range<usize>,
+        bias: &[f32; LANES],
+        output: *mut f32,
+        winners: *mut u8,
+    ) {
+        let pooled = grid.shape.pooled();
+        let mut values = [[0.0_f32; LANES]; TILE * TILE];
+        let mut place = grid.place(range.start);
+        for tile in 0..range.len() {
+            // SAFETY: the caller's; windows beyond the image are not written.
+            unsafe {
+                let tile = sums_to_output::<L>(sums.add(tile * LANES), stride, bias);
+                for at in 0..TILE * TILE {
+                    tile[at / TILE][at % TILE].store(values[at].as_mut_ptr());
                 }
-                let corner = y * 2 * TILE + x * 2;
-                let mut largest = values[corner];
-                let mut winner = [0_u8; LANES];
-                for (code, at) in [(1, corner + 1), (2, corner + TILE), (3, corner + TILE + 1)] {
-                    for lane in 0..LANES {
-                        let (value, best) = (values[at][lane], largest[lane]);
-                        // The first of equals wins; a NaN wins over every number.
-                        let is_larger = value > best || (value.is_nan() && !best.is_nan());
-                        largest[lane] = if is_larger { value } else { best };
-                        winner[lane] = if is_larger { code } else { winner[lane] };
+                for (y, x) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    let (row, column) = (place.row * 2 + y, place.column * 2 + x);
+                    if pooled.height <= row || pooled.width <= column {
+                        continue;
                     }
+                    let corner = y * 2 * TILE + x * 2;
+                    let mut largest = values[corner];
+                    let mut winner = [0_u8; LANES];
+                    for (code, at) in [(1, corner + 1), (2, corner + TILE), (3, corner + TILE + 1)] {
+                        for lane in 0..LANES {
+                            let (value, best) = (values[at][lane], largest[lane]);
+                            // The first of equals wins; a NaN wins over every number.
+                            let is_larger = value > best || (value.is_nan() && !best.is_nan());
+                            largest[lane] = if is_larger { value } else { best };
+                            winner[lane] = if is_larger { code } else { winner[lane] };
+                        }
+                    }
+                    for lane in 0..LANES {
+                        let is_clipped = largest[lane] <= 0.0;
+                        winner[lane] = if is_clipped { CLIPPED } else { winner[lane] };
+                        largest[lane] = if largest[lane] < 0.0 { 0.0 } else { largest[lane] };
+                    }
+                    let at = pooled.row(place.image, block, row) + column * LANES;
+                    L::load(largest.as_ptr()).store(output.add(at));
+                    let line = (place.image * pooled.blocks() + block) * pooled.height + row;
+                    let at = (line * pooled.width + column) * LANES;
+                    winners.add(at).cast::<[u8; LANES]>().write(winner);
                 }
-                for lane in 0..LANES {
-                    let is_clipped = largest[lane] <= 0.0;
-                    winner[lane] = if is_clipped { CLIPPED } else { winner[lane] };
-                    largest[lane] = if largest[lane] < 0.0 { 0.0 } else { largest[lane] };
-                }
-                let at = pooled.row(place.image, block, row) + column * LANES;
-                L::load(largest.as_ptr()).store(output.add(at));
-                let line = (place.image * pooled.blocks() + block) * pooled.height + row;
-                let at = (line * pooled.width + column) * LANES;
-                winners.add(at).cast::<[u8; LANES]>().write(winner);
             }
+            place = grid.next(place);
         }
-        place = grid.next(place);
     }
 }
