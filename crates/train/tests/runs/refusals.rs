@@ -34,6 +34,20 @@ fn train(bench: &Bench, arguments: &[&str]) -> Output {
     command.args(arguments).env("RUST_LOG", "error").output().unwrap()
 }
 
+/// Runs `features` on one of the bench's sets with its weights `w.safetensors`.
+fn features(bench: &Bench, layer: &str, data: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_features"))
+        .args(["--layer", layer, "--device", "cpu", "--data"])
+        .arg(bench.path(data))
+        .arg("--weights")
+        .arg(bench.path("w.safetensors"))
+        .arg("--out")
+        .arg(bench.path("f.safetensors"))
+        .env("RUST_LOG", "error")
+        .output()
+        .unwrap()
+}
+
 /// The one line on stderr of a refusal with this exit code.
 fn refusal(output: &Output, code: i32) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -222,16 +236,7 @@ fn features_of_dense_layers_need_the_side_they_were_made_for() {
     bench.prepare_at("larger", 64, 2, 3);
     let path = bench.path("w.safetensors");
     write_weights(&path, Some(Classifier { head: Head::Vggface, num_classes: 2 }), None);
-    let output = Command::new(env!("CARGO_BIN_EXE_features"))
-        .args(["--layer", "fc7", "--device", "cpu", "--data"])
-        .arg(bench.path("larger"))
-        .arg("--weights")
-        .arg(&path)
-        .arg("--out")
-        .arg(bench.path("f.safetensors"))
-        .env("RUST_LOG", "error")
-        .output()
-        .unwrap();
+    let output = features(&bench, "fc7", "larger");
     assert_says(
         &refusal(&output, 1),
         &["w.safetensors", "fc6.weight", "[4, 8]", "[4, 32]", "side"],
@@ -315,16 +320,7 @@ fn features_of_an_unknown_layer_name_the_layers() {
     let bench = Bench::new(2, 3);
     let path = bench.path("w.safetensors");
     write_weights(&path, None, None);
-    let output = Command::new(env!("CARGO_BIN_EXE_features"))
-        .args(["--layer", "block5_pool", "--device", "cpu", "--data"])
-        .arg(bench.path("data"))
-        .arg("--weights")
-        .arg(&path)
-        .arg("--out")
-        .arg(bench.path("f.safetensors"))
-        .env("RUST_LOG", "error")
-        .output()
-        .unwrap();
+    let output = features(&bench, "block5_pool", "data");
     assert_says(&refusal(&output, 2), &["block5_pool", "pool5"]);
     assert!(!bench.path("f.safetensors").exists());
 }
