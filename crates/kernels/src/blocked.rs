@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::lanes::LANES;
 use crate::scratch::{SharedSlice, elements};
+use crate::vectorized::vectorized;
 
 /// Side of a tile of output; rows and columns are rounded up to whole tiles.
 const TILE: usize = 4;
@@ -321,17 +322,20 @@ pub fn bias_gradient(shape: BlockedShape, grad: &[f32]) -> Vec<f32> {
             (0..shape.batch).flat_map(|image| (0..shape.height).map(move |y| (image, y)))
         {
             let line = &grad[shape.row(image, block, y)..][..shape.width * LANES];
-            let mut row = [0.0_f32; LANES];
-            for pixel in line.chunks_exact(LANES) {
-                for lane in 0..LANES {
-                    row[lane] += pixel[lane];
-                }
-            }
-            for (sum, row) in sums.iter_mut().zip(row) {
-                *sum += f64::from(row);
-            }
+            add_pixels(line, sums);
         }
     });
     #[expect(clippy::cast_possible_truncation, reason = "gradients are f32, their sums were not")]
     sums.into_iter().take(shape.channels).map(|sum| sum as f32).collect()
+}
+
+vectorized! {
+    /// Adds the pixels of a line to the sums of its channels, in f64: gradients of a bias cancel.
+    fn add_pixels(line: &[f32], sums: &mut [f64]) {
+        for pixel in line.chunks_exact(LANES) {
+            for (sum, &value) in sums.iter_mut().zip(pixel) {
+                *sum += f64::from(value);
+            }
+        }
+    }
 }
