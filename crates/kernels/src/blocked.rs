@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::lanes::LANES;
+use crate::lanes::{LANES, for_each_cpu};
 use crate::scratch::{SharedSlice, elements};
 use crate::vectorized::vectorized;
 
@@ -88,6 +88,18 @@ impl BlockedShape {
             + column * TILE * LANES
     }
 
+    /// Where the winners of a window of these pooled images begin.
+    pub(crate) fn winner(self, image: usize, block: usize, row: usize, column: usize) -> usize {
+        let line = (image * self.blocks() + block) * self.height + row;
+        (line * self.width + column) * LANES
+    }
+
+    /// Elements of the winners of these pooled images, `(batch, blocks, height, width, 16)` without a border: which of a
+    /// window's four values was the largest, or [`CLIPPED`].
+    pub fn winners_len(self) -> usize {
+        elements(&[self.batch, self.blocks(), self.height, self.width, LANES])
+    }
+
     /// The shape after 2x2 pooling; an odd last row or column is dropped.
     #[must_use]
     pub fn pooled(self) -> Self {
@@ -112,21 +124,26 @@ fn bordered(extent: usize) -> usize {
 /// # Shapes
 ///
 /// - `images`: `(batch, channels, height, width)`
-/// - returns [`BlockedShape::extents`]
+/// - `blocked`: [`BlockedShape::extents`]
 ///
 /// # Panics
 ///
-/// If the slice has another length.
-pub fn block(shape: BlockedShape, images: &[f32]) -> Vec<f32> {
+/// If a slice has another length.
+pub fn block(shape: BlockedShape, images: &[f32], blocked: &mut [f32]) {
     assert_eq!(images.len(), shape.plain_len(), "images");
-    let mut blocked = vec![0.0; shape.len()];
+    assert_eq!(blocked.len(), shape.len(), "blocked");
     if images.is_empty() {
-        return blocked;
+        blocked.fill(0.0);
+        return;
     }
+    clear_outside(shape, [shape.height, shape.width], blocked);
     let (plane, area) = (shape.plane_len(), shape.height * shape.width);
     blocked.par_chunks_exact_mut(plane).enumerate().for_each(|(index, blocked)| {
         let (image, block) = (index / shape.blocks(), index % shape.blocks());
         let channels = LANES.min(shape.channels - block * LANES);
+        for lane in channels..LANES {
+            blocked.iter_mut().skip(lane).step_by(LANES).for_each(|value| *value = 0.0);
+        }
         for lane in 0..channels {
             let first = (image * shape.channels + block * LANES + lane) * area;
             for (y, line) in images[first..first + area].chunks_exact(shape.width).enumerate() {
@@ -138,7 +155,6 @@ pub fn block(shape: BlockedShape, images: &[f32]) -> Vec<f32> {
             }
         }
     });
-    blocked
 }
 
 /// Takes images out of their blocks.
@@ -146,16 +162,16 @@ pub fn block(shape: BlockedShape, images: &[f32]) -> Vec<f32> {
 /// # Shapes
 ///
 /// - `blocked`: [`BlockedShape::extents`]
-/// - returns `(batch, channels, height, width)`
+/// - `images`: `(batch, channels, height, width)`
 ///
 /// # Panics
 ///
-/// If the slice has another length.
-pub fn unblock(shape: BlockedShape, blocked: &[f32]) -> Vec<f32> {
+/// If a slice has another length.
+pub fn unblock(shape: BlockedShape, blocked: &[f32], images: &mut [f32]) {
     assert_eq!(blocked.len(), shape.len(), "blocked");
-    let mut images = vec![0.0; shape.plain_len()];
+    assert_eq!(images.len(), shape.plain_len(), "images");
     if images.is_empty() {
-        return images;
+        return;
     }
     let area = shape.height * shape.width;
     images.par_chunks_exact_mut(area).enumerate().for_each(|(index, channel)| {
@@ -168,22 +184,27 @@ pub fn unblock(shape: BlockedShape, blocked: &[f32]) -> Vec<f32> {
             }
         }
     });
-    images
 }
 
-/// Which of a window's four values was the largest, or [`CLIPPED`].
-///
-/// # Shapes
-///
-/// `(batch, blocks, height, width, 16)` of the pooled images, without a border.
-pub type Winners = Vec<u8>;
-
-/// Stands for a window whose largest value was clipped at zero: no gradient passes.
+/// Among winners, which say which of a window's four values was the largest, stands for a window whose largest value was clipped at zero: no gradient passes.
 pub const CLIPPED: u8 = 4;
 
-/// Elements of [`Winners`] of this pooled shape.
-pub(crate) fn winners_len(pooled: BlockedShape) -> usize {
-    elements(&[pooled.batch, pooled.blocks(), pooled.height, pooled.width, LANES])
+/// Zeroes all but the first `rows` and `columns` of each block: the border, and what lies beyond.
+pub(crate) fn clear_outside(shape: BlockedShape, [rows, columns]: [usize; 2], images: &mut [f32]) {
+    if images.is_empty() {
+        return;
+    }
+    let inside = BORDER * LANES..(BORDER + columns) * LANES;
+    images.par_chunks_exact_mut(shape.plane_len()).for_each(|plane| {
+        for (y, line) in plane.chunks_exact_mut(shape.row_stride()).enumerate() {
+            if (BORDER..BORDER + rows).contains(&y) {
+                line[..inside.start].fill(0.0);
+                line[inside.end..].fill(0.0);
+            } else {
+                line.fill(0.0);
+            }
+        }
+    });
 }
 
 /// Takes the largest of each 2x2 window of rectified images; of equals the first wins, and NaN over all.
@@ -191,20 +212,21 @@ pub(crate) fn winners_len(pooled: BlockedShape) -> usize {
 /// # Shapes
 ///
 /// - `images`: [`BlockedShape::extents`]
-/// - returns those of `shape.pooled()`
+/// - `output`: those of `shape.pooled()`; `winners`: its [`winners_len`](BlockedShape::winners_len)
 ///
 /// # Panics
 ///
-/// If the slice has another length.
-pub fn pool(shape: BlockedShape, images: &[f32]) -> (Vec<f32>, Winners) {
+/// If a slice has another length.
+pub fn pool(shape: BlockedShape, images: &[f32], output: &mut [f32], winners: &mut [u8]) {
     let pooled = shape.pooled();
     assert_eq!(images.len(), shape.len(), "images");
-    let mut output = vec![0.0; pooled.len()];
-    let mut winners = vec![CLIPPED; winners_len(pooled)];
+    assert_eq!(output.len(), pooled.len(), "output");
+    assert_eq!(winners.len(), pooled.winners_len(), "winners");
+    clear_outside(pooled, [pooled.height, pooled.width], output);
     if winners.is_empty() {
-        return (output, winners);
+        return;
     }
-    let target = SharedSlice::new(&mut output);
+    let target = SharedSlice::new(output);
     let line_len = pooled.width * LANES;
     winners.par_chunks_exact_mut(line_len).enumerate().for_each(|(line, winners)| {
         let (plane, y) = (line / pooled.height, line % pooled.height);
@@ -212,73 +234,97 @@ pub fn pool(shape: BlockedShape, images: &[f32]) -> (Vec<f32>, Winners) {
         let first = pooled.row(image, block, y);
         // SAFETY: each task writes its own line of windows.
         let output = unsafe { target.range_mut(first..first + line_len) };
-        let rows = [0, 1].map(|below| &images[shape.row(image, block, 2 * y + below)..]);
-        for (index, (output, winner)) in output.iter_mut().zip(winners).enumerate() {
-            let (column, lane) = (index / LANES, index % LANES);
-            // From zero on: a window without anything positive stays clipped.
-            let corners = [(0, 0, 0), (1, 0, 1), (2, 1, 0), (3, 1, 1)];
-            for (code, row, right) in corners {
-                let value = rows[row][(2 * column + right) * LANES + lane];
-                if value > *output || (value.is_nan() && !output.is_nan()) {
-                    (*output, *winner) = (value, code);
-                }
+        let rows =
+            [0, 1].map(|below| &images[shape.row(image, block, 2 * y + below)..][..2 * line_len]);
+        // SAFETY: the lines are of equal width.
+        unsafe { pool_line(rows[0], rows[1], output, winners) }
+    });
+}
+
+for_each_cpu! {
+    unsafe fn pool_line<L: Lanes>(
+        top: &[f32],
+        bottom: &[f32],
+        output: &mut [f32],
+        winners: &mut [u8],
+    ) {
+        let windows = top.chunks_exact(2 * LANES).zip(bottom.chunks_exact(2 * LANES));
+        let written = output.chunks_exact_mut(LANES).zip(winners.chunks_exact_mut(LANES));
+        for ((top, bottom), (output, winners)) in windows.zip(written) {
+            // SAFETY: the features are there by the caller's word; each part has sixteen values, or twice as many.
+            unsafe {
+                let (largest, winner) = L::largest([
+                    L::load(top.as_ptr()),
+                    L::load(top.as_ptr().add(LANES)),
+                    L::load(bottom.as_ptr()),
+                    L::load(bottom.as_ptr().add(LANES)),
+                ]);
+                largest.store(output.as_mut_ptr());
+                winners.copy_from_slice(&winner);
             }
         }
-    });
-    (output, winners)
+    }
 }
 
 /// The gradient of the sums before the activation: that of the output where this is positive or NaN, else zero.
 ///
 /// # Shapes
 ///
-/// - `output`, `grad_output` and what is returned: [`BlockedShape::extents`]
+/// - `output`, `grad_output` and `masked`: [`BlockedShape::extents`]
 ///
 /// # Panics
 ///
 /// If a slice has another length.
-pub fn mask_gradient(shape: BlockedShape, output: &[f32], grad_output: &[f32]) -> Vec<f32> {
+pub fn mask_gradient(shape: BlockedShape, output: &[f32], grad_output: &[f32], masked: &mut [f32]) {
     assert_eq!(output.len(), shape.len(), "output");
     assert_eq!(grad_output.len(), shape.len(), "grad_output");
-    let mut masked = vec![0.0; shape.len()];
+    assert_eq!(masked.len(), shape.len(), "masked");
     if masked.is_empty() {
-        return masked;
+        return;
     }
-    masked.par_chunks_exact_mut(shape.row_stride()).enumerate().for_each(|(row, masked)| {
-        let y = row % shape.rows();
-        if !(BORDER..shape.height + BORDER).contains(&y) {
-            return;
+    let line_len = shape.row_stride();
+    let lines = masked.par_chunks_exact_mut(line_len).zip(output.par_chunks_exact(line_len));
+    // SAFETY: the lines are of equal length.
+    lines
+        .zip(grad_output.par_chunks_exact(line_len))
+        .for_each(|((masked, output), grad)| unsafe { mask_line(output, grad, masked) });
+    clear_outside(shape, [shape.height, shape.width], masked);
+}
+
+for_each_cpu! {
+    unsafe fn mask_line<L: Lanes>(output: &[f32], grad: &[f32], masked: &mut [f32]) {
+        let pixels = output.chunks_exact(LANES).zip(grad.chunks_exact(LANES));
+        for (masked, (output, grad)) in masked.chunks_exact_mut(LANES).zip(pixels) {
+            // SAFETY: the features are there by the caller's word; each part has sixteen values.
+            unsafe {
+                let passed = L::load(grad.as_ptr()).passed(L::load(output.as_ptr()));
+                passed.store(masked.as_mut_ptr());
+            }
         }
-        let inside = BORDER * LANES..(BORDER + shape.width) * LANES;
-        let first = row * shape.row_stride();
-        let output = &output[first..][inside.clone()];
-        let grad = &grad_output[first..][inside.clone()];
-        for ((masked, &output), &grad) in masked[inside].iter_mut().zip(output).zip(grad) {
-            *masked = if output <= 0.0 { 0.0 } else { grad };
-        }
-    });
-    masked
+    }
 }
 
 /// The gradient of the sums before activation and pooling: each window's goes to its winner.
 ///
 /// # Shapes
 ///
-/// - `grad_pooled`: [`BlockedShape::extents`] of `shape.pooled()`
-/// - returns [`BlockedShape::extents`] of `shape`
+/// - `grad_pooled`: [`BlockedShape::extents`] of `shape.pooled()`; `winners`: its
+///   [`winners_len`](BlockedShape::winners_len)
+/// - `grad`: [`BlockedShape::extents`] of `shape`
 ///
 /// # Panics
 ///
 /// If a slice has another length.
-pub fn unpool_gradient(shape: BlockedShape, winners: &[u8], grad_pooled: &[f32]) -> Vec<f32> {
+pub fn unpool_gradient(shape: BlockedShape, winners: &[u8], grad_pooled: &[f32], grad: &mut [f32]) {
     let pooled = shape.pooled();
-    assert_eq!(winners.len(), winners_len(pooled), "winners");
+    assert_eq!(winners.len(), pooled.winners_len(), "winners");
     assert_eq!(grad_pooled.len(), pooled.len(), "grad_pooled");
-    let mut grad = vec![0.0; shape.len()];
-    if winners.is_empty() || grad.is_empty() {
-        return grad;
+    assert_eq!(grad.len(), shape.len(), "grad");
+    clear_outside(shape, [2 * pooled.height, 2 * pooled.width], grad);
+    if winners.is_empty() {
+        return;
     }
-    let target = SharedSlice::new(&mut grad);
+    let target = SharedSlice::new(grad);
     let line_len = pooled.width * LANES;
     winners.par_chunks_exact(line_len).enumerate().for_each(|(line, winners)| {
         let (plane, y) = (line / pooled.height, line % pooled.height);
@@ -286,36 +332,47 @@ pub fn unpool_gradient(shape: BlockedShape, winners: &[u8], grad_pooled: &[f32])
         let grads = &grad_pooled[pooled.row(image, block, y)..][..line_len];
         for (below, codes) in [(0, [0, 1]), (1, [2, 3])] {
             let first = shape.row(image, block, 2 * y + below);
-            // SAFETY: each task writes the two rows under its own line of windows.
-            let pixels = unsafe { target.range_mut(first..first + 2 * line_len) };
-            for ((pair, grads), winners) in pixels
-                .chunks_exact_mut(2 * LANES)
-                .zip(grads.chunks_exact(LANES))
-                .zip(winners.chunks_exact(LANES))
-            {
-                let (left, right) = pair.split_at_mut(LANES);
-                for lane in 0..LANES {
-                    left[lane] = if winners[lane] == codes[0] { grads[lane] } else { 0.0 };
-                    right[lane] = if winners[lane] == codes[1] { grads[lane] } else { 0.0 };
-                }
+            // SAFETY: each task writes the two rows under its own line of windows, which are twice as long.
+            unsafe {
+                let pixels = target.range_mut(first..first + 2 * line_len);
+                unpool_line(winners, grads, codes, pixels);
             }
         }
     });
-    grad
 }
 
-/// The gradient of the bias: sums over all pixels.
+for_each_cpu! {
+    unsafe fn unpool_line<L: Lanes>(
+        winners: &[u8],
+        grads: &[f32],
+        codes: [u8; 2],
+        pixels: &mut [f32],
+    ) {
+        let windows = winners.chunks_exact(LANES).zip(grads.chunks_exact(LANES));
+        for (pair, (winners, grads)) in pixels.chunks_exact_mut(2 * LANES).zip(windows) {
+            // SAFETY: the features are there by the caller's word; each part has sixteen values, or twice as many.
+            unsafe {
+                let grad = L::load(grads.as_ptr());
+                grad.won(winners.as_ptr(), codes[0]).store(pair.as_mut_ptr());
+                grad.won(winners.as_ptr(), codes[1]).store(pair.as_mut_ptr().add(LANES));
+            }
+        }
+    }
+}
+
+/// Adds the gradient of the bias: the sums over all pixels.
 ///
 /// # Shapes
 ///
 /// - `grad`: [`BlockedShape::extents`]
-/// - returns `(channels)`
+/// - `grad_bias`: `(channels)`
 ///
 /// # Panics
 ///
-/// If the slice has another length.
-pub fn bias_gradient(shape: BlockedShape, grad: &[f32]) -> Vec<f32> {
+/// If a slice has another length.
+pub fn bias_gradient(shape: BlockedShape, grad: &[f32], grad_bias: &mut [f32]) {
     assert_eq!(grad.len(), shape.len(), "grad");
+    assert_eq!(grad_bias.len(), shape.channels, "grad_bias");
     let mut sums = vec![0.0_f64; shape.blocks() * LANES];
     sums.par_chunks_exact_mut(LANES).enumerate().for_each(|(block, sums)| {
         for (image, y) in
@@ -326,7 +383,9 @@ pub fn bias_gradient(shape: BlockedShape, grad: &[f32]) -> Vec<f32> {
         }
     });
     #[expect(clippy::cast_possible_truncation, reason = "gradients are f32, their sums were not")]
-    sums.into_iter().take(shape.channels).map(|sum| sum as f32).collect()
+    for (grad, sum) in grad_bias.iter_mut().zip(sums) {
+        *grad += sum as f32;
+    }
 }
 
 vectorized! {

@@ -10,12 +10,28 @@ pub mod plain;
 
 pub use image::{image_backward_weights, image_forward};
 
-use crate::blocked::{BlockedShape, Winners, bias_gradient, pool, unblock, winners_len};
-use crate::scratch::elements;
-use crate::winograd::{self, Output};
+use crate::blocked::{BlockedShape, bias_gradient, pool, unblock};
+use crate::scratch::with_buffers;
+use crate::winograd::{self, Finish};
 
 /// Up to so many input channels, of the 16 in a block, Winograd's transforms cost more than the products they save.
-const FEW_CHANNELS: usize = 7;
+pub const FEW_CHANNELS: usize = 7;
+
+/// What lies before a convolution, through which the gradient of its images goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Before<'a> {
+    /// Nothing: the gradient of the images themselves is wanted.
+    Nothing,
+    /// An activation, which gave these images: the gradient of its sums is wanted.
+    Activation(&'a [f32]),
+    /// An activation and a pool.
+    Pool {
+        /// The pool's winners.
+        winners: &'a [u8],
+        /// What was pooled.
+        shape: BlockedShape,
+    },
+}
 
 /// Convolves, adds the bias and clips at zero.
 ///
@@ -23,7 +39,7 @@ const FEW_CHANNELS: usize = 7;
 ///
 /// - `images`: [`BlockedShape::extents`]
 /// - `weights`: `(out, in, 3, 3)`; `bias`: `(out)`
-/// - returns the extents of as many channels as there are biases
+/// - `output`: the extents of as many channels as there are biases; what was in it does not matter
 ///
 /// # Panics
 ///
@@ -32,13 +48,21 @@ const FEW_CHANNELS: usize = 7;
 /// # Source
 ///
 /// Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), section 4, with other interpolation points.
-pub fn forward(shape: BlockedShape, images: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
-    if shape.channels <= FEW_CHANNELS {
-        return image_forward(shape, &unblock(shape, images), weights, bias);
+pub fn forward(
+    shape: BlockedShape,
+    images: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    output: &mut [f32],
+) {
+    if FEW_CHANNELS < shape.channels {
+        winograd::forward(shape, images, weights, bias, Finish::Rectified, output);
+        return;
     }
-    let mut output = vec![0.0; BlockedShape { channels: bias.len(), ..shape }.len()];
-    winograd::forward(shape, bias.len(), images, weights, bias, Output::Rectified(&mut output));
-    output
+    with_buffers([shape.plain_len()], |[plain]| {
+        unblock(shape, images, plain);
+        image_forward(shape, plain, weights, bias, output);
+    });
 }
 
 /// Convolves, adds the bias, clips at zero and takes the largest of each 2x2 window; an odd last row or column is
@@ -46,7 +70,7 @@ pub fn forward(shape: BlockedShape, images: &[f32], weights: &[f32], bias: &[f32
 ///
 /// # Shapes
 ///
-/// As for [`forward`], pooled.
+/// As for [`forward`], pooled; `winners`: [`BlockedShape::winners_len`] of the pooled shape.
 ///
 /// # Panics
 ///
@@ -56,26 +80,27 @@ pub fn forward_pooled(
     images: &[f32],
     weights: &[f32],
     bias: &[f32],
-) -> (Vec<f32>, Winners) {
-    let written = BlockedShape { channels: bias.len(), ..shape };
-    if shape.channels <= FEW_CHANNELS {
-        return pool(written, &forward(shape, images, weights, bias));
+    output: &mut [f32],
+    winners: &mut [u8],
+) {
+    if FEW_CHANNELS < shape.channels {
+        winograd::forward(shape, images, weights, bias, Finish::Pooled(winners), output);
+        return;
     }
-    let pooled = written.pooled();
-    let mut output = vec![0.0; pooled.len()];
-    let mut winners = vec![0; winners_len(pooled)];
-    let target = Output::Pooled(&mut output, &mut winners);
-    winograd::forward(shape, bias.len(), images, weights, bias, target);
-    (output, winners)
+    let written = BlockedShape { channels: bias.len(), ..shape };
+    with_buffers([written.len()], |[full]| {
+        forward(shape, images, weights, bias, full);
+        pool(written, full, output, winners);
+    });
 }
 
-/// Computes the gradient of the images from that of the sums before the activation.
+/// Computes the gradient of the images, or of what came `before` them, from that of the sums before the activation.
 ///
 /// # Shapes
 ///
 /// - `grad`: [`BlockedShape::extents`] of `shape` with `out_channels`
 /// - `weights`: `(out, in, 3, 3)`
-/// - returns [`BlockedShape::extents`] of `shape`
+/// - `grad_before`: [`BlockedShape::extents`] of `shape`, or of what was pooled to it; what was in it does not matter
 ///
 /// # Panics
 ///
@@ -85,20 +110,25 @@ pub fn backward_images(
     out_channels: usize,
     weights: &[f32],
     grad: &[f32],
-) -> Vec<f32> {
-    let mut grad_images = vec![0.0; shape.len()];
+    before: Before<'_>,
+    grad_before: &mut [f32],
+) {
+    let finish = match before {
+        Before::Nothing => Finish::Sums,
+        Before::Activation(images) => Finish::Passed(images),
+        Before::Pool { winners, shape } => Finish::Unpooled(winners, shape),
+    };
     let grad_shape = BlockedShape { channels: out_channels, ..shape };
-    winograd::backward_images(grad_shape, shape.channels, grad, weights, &mut grad_images);
-    grad_images
+    winograd::backward_images(grad_shape, shape.channels, grad, weights, finish, grad_before);
 }
 
-/// Computes the gradients of weights and bias from that of the sums before the activation.
+/// Adds the gradients of weights and bias, from that of the sums before the activation.
 ///
 /// # Shapes
 ///
 /// - `images`: [`BlockedShape::extents`]
 /// - `grad`: the same with `out_channels`
-/// - returns `(out, in, 3, 3)` and `(out)`
+/// - `grad_weights`: `(out, in, 3, 3)`; `grad_bias`: `(out)`
 ///
 /// # Panics
 ///
@@ -108,9 +138,9 @@ pub fn backward_weights(
     out_channels: usize,
     images: &[f32],
     grad: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
-    let mut grad_weights = vec![0.0; elements(&[out_channels, shape.channels, 9])];
-    winograd::backward_weights(shape, out_channels, images, grad, &mut grad_weights);
-    let grad_shape = BlockedShape { channels: out_channels, ..shape };
-    (grad_weights, bias_gradient(grad_shape, grad))
+    grad_weights: &mut [f32],
+    grad_bias: &mut [f32],
+) {
+    winograd::backward_weights(shape, out_channels, images, grad, grad_weights);
+    bias_gradient(BlockedShape { channels: out_channels, ..shape }, grad, grad_bias);
 }

@@ -16,7 +16,9 @@ mod winograd;
 
 pub mod activation;
 pub mod blocked;
+pub mod buffers;
 pub mod convolution;
 pub mod dense;
+pub mod machine;
 pub mod optimizer;
 pub mod pooling;

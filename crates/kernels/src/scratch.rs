@@ -1,32 +1,50 @@
 //! Memory that a thread keeps between tasks, and output that tasks share.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
 thread_local! {
-    static BUFFER: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    /// One for each call that is under way: a thread that waits for its tasks may run some of them itself.
+    static BUFFERS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends `work` buffers of the given lengths, with any finite or non-finite values in them, from this thread's store.
+/// Bytes of a cache line: a register of sixteen floats that lies across two costs twice.
+const LINE_BYTES: usize = 64;
+
+/// Elements before the first that begins a cache line.
+pub(crate) fn to_line<T>(values: &[T]) -> usize {
+    values.as_ptr().align_offset(LINE_BYTES)
+}
+
+/// Elements that a buffer needs beyond its length, so that it can begin with a cache line.
+pub(crate) const fn line_slack<T>() -> usize {
+    LINE_BYTES / size_of::<T>()
+}
+
+/// Lends `work` buffers of the given lengths, with any finite or non-finite values in them, from this thread's store. The
+/// first begins with a cache line; so do the others if the lengths are whole lines.
 ///
 /// Fresh buffers of some MiB for each task would cost a page fault every 4 KiB.
 pub(crate) fn with_buffers<const COUNT: usize>(
     lengths: [usize; COUNT],
     work: impl FnOnce([&mut [f32]; COUNT]),
 ) {
-    let mut buffer = BUFFER.take();
-    let total: usize = lengths.iter().sum();
+    let mut buffer = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let total = lengths.iter().sum::<usize>() + line_slack::<f32>();
     if buffer.len() < total {
+        // What was in it need not be copied.
+        buffer.clear();
         buffer.resize(total, 0.0);
     }
-    let mut rest = buffer.as_mut_slice();
+    let start = to_line(&buffer);
+    let mut rest = &mut buffer[start..];
     work(lengths.map(|length| {
         let (taken, others) = std::mem::take(&mut rest).split_at_mut(length);
         rest = others;
         taken
     }));
-    BUFFER.set(buffer);
+    BUFFERS.with_borrow_mut(|buffers| buffers.push(buffer));
 }
 
 /// Elements of an array of this shape.

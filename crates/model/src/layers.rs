@@ -12,12 +12,14 @@ mod dense;
 mod dropout;
 mod gradient;
 mod pooling;
+mod stretch;
 
 pub(crate) use convolutions::{Pooling, convolutions};
 pub(crate) use dense::dense;
 pub(crate) use dropout::dropout;
 pub(crate) use gradient::{GradientSlot, Parameters};
 pub(crate) use pooling::max_pool;
+pub(crate) use stretch::Buffers;
 
 /// max(x, 0) by candle's operations, with gradient 0 at 0, unlike `Tensor::relu`; NaN stays NaN.
 fn relu(values: &Tensor) -> Result<Tensor> {

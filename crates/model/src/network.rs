@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::architecture::MIN_SIDE_PX;
-use crate::layers::{GradientSlot, Parameters, Pooling};
+use crate::layers::{Buffers, GradientSlot, Parameters, Pooling};
 use crate::{Architecture, Cut, Error, Layer, LayerKind, layers};
 
 /// What the network is run for.
@@ -32,6 +32,8 @@ pub struct Vgg16 {
     affine: Vec<Option<Affine>>,
     /// Held while gradients are taken: the slots of the parameters are there once.
     gradients_lock: Mutex<()>,
+    /// What passes of this network keep, used again from pass to pass.
+    buffers: Buffers,
 }
 
 /// The parameters of one layer.
@@ -80,6 +82,7 @@ impl Vgg16 {
             layers,
             affine,
             gradients_lock: Mutex::new(()),
+            buffers: Buffers::default(),
         })
     }
 
@@ -133,7 +136,7 @@ impl Vgg16 {
                 activations = self.run(next, &activations, mode)?;
                 next += 1;
             } else {
-                activations = layers::convolutions(&activations, stretch)?;
+                activations = layers::convolutions(&activations, stretch, &self.buffers)?;
                 next += len;
             }
         }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::blocked::{BlockedShape, bias_gradient};
+use crate::blocked::{BlockedShape, bias_gradient, clear_outside};
 use crate::lanes::{LANES, Lanes, for_each_cpu};
 use crate::scratch::{SharedSlice, with_buffers};
 
@@ -15,7 +15,7 @@ const TAPS: usize = 9;
 ///
 /// - `images`: `(batch, channels, height, width)` of `shape`
 /// - `weights`: `(out, channels, 3, 3)`; `bias`: `(out)`
-/// - returns [`BlockedShape::extents`] of as many channels as there are biases
+/// - `output`: [`BlockedShape::extents`] of as many channels as there are biases; what was in it does not matter
 ///
 /// # Panics
 ///
@@ -25,13 +25,15 @@ pub fn image_forward(
     images: &[f32],
     weights: &[f32],
     bias: &[f32],
-) -> Vec<f32> {
+    output: &mut [f32],
+) {
     assert_eq!(images.len(), shape.plain_len(), "images");
     assert_eq!(weights.len(), bias.len() * shape.channels * TAPS, "weights");
     let written = BlockedShape { channels: bias.len(), ..shape };
-    let mut output = vec![0.0; written.len()];
+    assert_eq!(output.len(), written.len(), "output");
+    clear_outside(written, [written.height, written.width], output);
     if images.is_empty() || output.is_empty() {
-        return output;
+        return;
     }
     let taps = shape.channels * TAPS;
     let lanes = written.blocks() * LANES;
@@ -43,7 +45,7 @@ pub fn image_forward(
         }
         packed[taps * lanes + out] = bias[out];
     }
-    let target = SharedSlice::new(&mut output);
+    let target = SharedSlice::new(output);
     (0..shape.batch * shape.height).into_par_iter().for_each(|row| {
         let (image, y) = (row / shape.height, row % shape.height);
         let line = padded_line(shape);
@@ -54,16 +56,15 @@ pub fn image_forward(
             unsafe { convolve_line(shape, written, lines, &packed, image, y, target.start()) }
         });
     });
-    output
 }
 
-/// Computes the gradients of weights and bias from that of the sums before the activation.
+/// Adds the gradients of weights and bias, from that of the sums before the activation.
 ///
 /// # Shapes
 ///
 /// - `images`: `(batch, channels, height, width)` of `shape`
 /// - `grad`: [`BlockedShape::extents`] of `shape` with `out_channels`
-/// - returns `(out, channels, 3, 3)` and `(out)`
+/// - `grad_weights`: `(out, channels, 3, 3)`; `grad_bias`: `(out)`
 ///
 /// # Panics
 ///
@@ -73,11 +74,14 @@ pub fn image_backward_weights(
     out_channels: usize,
     images: &[f32],
     grad: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
+    grad_weights: &mut [f32],
+    grad_bias: &mut [f32],
+) {
     let grad_shape = BlockedShape { channels: out_channels, ..shape };
     assert_eq!(images.len(), shape.plain_len(), "images");
     assert_eq!(grad.len(), grad_shape.len(), "grad");
     let taps = shape.channels * TAPS;
+    assert_eq!(grad_weights.len(), out_channels * taps, "grad_weights");
     let blocks = grad_shape.blocks();
     // One sum for each image and block, so that the order of additions does not follow the threads.
     let parts: Vec<Vec<f64>> = (0..shape.batch * blocks)
@@ -109,8 +113,10 @@ pub fn image_backward_weights(
         }
     }
     #[expect(clippy::cast_possible_truncation, reason = "gradients are f32, their sums were not")]
-    let grad_weights = sums.into_iter().take(out_channels * taps).map(|sum| sum as f32).collect();
-    (grad_weights, bias_gradient(grad_shape, grad))
+    for (grad, sum) in grad_weights.iter_mut().zip(sums) {
+        *grad += sum as f32;
+    }
+    bias_gradient(grad_shape, grad, grad_bias);
 }
 
 /// Floats of a line of an image with a zero on each side, and room for a last group of pixels.
@@ -142,6 +148,10 @@ for_each_cpu! {
         output: *mut f32,
     ) {
         for block in 0..written.blocks() {
+            let mut is_channel = [1.0; LANES];
+            if let Some(beyond) = is_channel.get_mut(written.channels - block * LANES..) {
+                beyond.fill(0.0);
+            }
             for (first, pixels) in crate::winograd::even_parts(shape.width, L::TILES) {
                 // SAFETY: the caller's.
                 unsafe {
@@ -157,6 +167,7 @@ for_each_cpu! {
                             lines,
                             packed,
                             stride,
+                            &is_channel,
                             to
                         )
                     );
@@ -173,6 +184,7 @@ unsafe fn convolve_pixels<L: Lanes, const PIXELS: usize, const _ONE: usize>(
     lines: *const f32,
     packed: *const f32,
     stride: usize,
+    is_channel: &[f32; LANES],
     to: *mut f32,
 ) {
     // SAFETY: the caller's.
@@ -187,8 +199,10 @@ unsafe fn convolve_pixels<L: Lanes, const PIXELS: usize, const _ONE: usize>(
                 }
             }
         }
+        // What fills the last block up stays zero, also where the image is infinite.
+        let is_channel = L::load(is_channel.as_ptr());
         for (pixel, sum) in sums.into_iter().enumerate() {
-            sum.rectified().store(to.add(pixel * LANES));
+            sum.rectified().passed(is_channel).store(to.add(pixel * LANES));
         }
     }
 }

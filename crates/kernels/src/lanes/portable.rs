@@ -1,6 +1,7 @@
 //! Sixteen plain floats.
 
 use super::{LANES, Lanes};
+use crate::blocked::CLIPPED;
 
 /// Plain floats, for any CPU.
 #[derive(Clone, Copy)]
@@ -39,6 +40,12 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+
+    #[inline(always)]
+    unsafe fn prefetch_to_second(_: *const f32) {}
+
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b)
     }
@@ -61,6 +68,41 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn rectified(self) -> Self {
         self.zip(self, |a, _| if a < 0.0 { 0.0 } else { a })
+    }
+
+    #[inline(always)]
+    unsafe fn passed(self, output: Self) -> Self {
+        self.zip(output, |grad, output| if output <= 0.0 { 0.0 } else { grad })
+    }
+
+    #[inline(always)]
+    unsafe fn won(self, winners: *const u8, code: u8) -> Self {
+        // SAFETY: the caller's.
+        let winners = unsafe { winners.cast::<[u8; LANES]>().read() };
+        let mut lanes = self.0;
+        for lane in 0..LANES {
+            lanes[lane] = if winners[lane] == code { lanes[lane] } else { 0.0 };
+        }
+        Self(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn largest(corners: [Self; 4]) -> (Self, [u8; LANES]) {
+        let mut largest = corners[0].0;
+        let mut winners = [0; LANES];
+        for (code, corner) in (0..).zip(&corners).skip(1) {
+            for lane in 0..LANES {
+                let (value, best) = (corner.0[lane], largest[lane]);
+                let is_larger = value > best || (value.is_nan() && !best.is_nan());
+                largest[lane] = if is_larger { value } else { best };
+                winners[lane] = if is_larger { code } else { winners[lane] };
+            }
+        }
+        for lane in 0..LANES {
+            winners[lane] = if largest[lane] <= 0.0 { CLIPPED } else { winners[lane] };
+            largest[lane] = if largest[lane] < 0.0 { 0.0 } else { largest[lane] };
+        }
+        (Self(largest), winners)
     }
 
     #[inline(always)]

@@ -12,110 +12,222 @@ use crate::blocked::BlockedShape;
 use crate::lanes::{LANES, for_each_cpu};
 use crate::scratch::{SharedSlice, with_buffers};
 
+/// Up to so many blocks, of those read and those written together, all sums stay in a thread's second cache, and tiles are
+/// transformed where they are multiplied.
+const LOCAL_BLOCKS: usize = 8;
+
+/// Elements of transformed tiles, of images and gradients together, that stay there beside the sums.
+const LOCAL_ELEMENTS: usize = 130_000;
+
+/// Parts of the tiles that have sums of their own where they are local; more than most machines have threads.
+const LOCAL_PARTS: usize = 32;
+
+/// Tiles of such a part at least: adding the sums of parts up costs as much as some tens of tiles.
+const PART_TILES: usize = 512;
+
 /// Elements of transformed tiles, of images and gradients together, that stay in the cache that threads share.
 const SHARED_ELEMENTS: usize = 4_000_000;
 
-/// Blocks of channels read whose sums a task keeps in its second cache.
-const TASK_BLOCKS: usize = 16;
+/// Blocks of channels read to whose filters' gradients a task adds.
+const TASK_BLOCKS: usize = 4;
 
-/// Adds nothing to what was there: `grad_weights` is written over.
+/// Adds to `grad_weights`.
 pub(crate) fn backward_weights(
     images_shape: BlockedShape,
     out_channels: usize,
     images: &[f32],
-    grad_output: &[f32],
+    grad: &[f32],
     grad_weights: &mut [f32],
 ) {
     let read = Grid { shape: images_shape };
     let written = Grid { shape: BlockedShape { channels: out_channels, ..images_shape } };
     assert_eq!(images.len(), read.shape.len(), "images");
-    assert_eq!(grad_output.len(), written.shape.len(), "grad_output");
-    let in_channels = images_shape.channels;
-    assert_eq!(grad_weights.len(), out_channels * in_channels * 9, "grad_weights");
-    grad_weights.fill(0.0);
-    if images.is_empty() || grad_output.is_empty() {
+    assert_eq!(grad.len(), written.shape.len(), "grad");
+    assert_eq!(grad_weights.len(), out_channels * images_shape.channels * 9, "grad_weights");
+    if images.is_empty() || grad.is_empty() {
         return;
     }
-    let (blocks_read, blocks_written) = (read.shape.blocks(), written.shape.blocks());
-    let most = SHARED_ELEMENTS / (POINTS * (blocks_read + blocks_written) * LANES);
-    let chunks = read.chunks(most.max(1));
-    let longest = chunks.iter().map(Range::len).max().unwrap_or(0);
-    let mut inputs = vec![0.0; POINTS * point_stride(blocks_read, longest)];
-    let mut grads = vec![0.0; POINTS * point_stride(blocks_written, longest)];
-    let tasks: Vec<_> = (0..blocks_written)
-        .flat_map(|block| even_parts(blocks_read, TASK_BLOCKS).map(move |part| (block, part)))
-        .collect();
-    for range in chunks {
-        let tiles = range.len();
-        let input_stride = point_stride(blocks_read, tiles);
-        let grad_stride = point_stride(blocks_written, tiles);
-        let (to_inputs, to_grads) = (SharedSlice::new(&mut inputs), SharedSlice::new(&mut grads));
-        (0..blocks_read + blocks_written).into_par_iter().for_each(|block| {
-            // SAFETY: each task writes another block, and the buffers have room for all at each point.
-            unsafe {
-                if let Some(block) = block.checked_sub(blocks_read) {
-                    let to = to_grads.start().add(block * tiles * LANES);
-                    let range = range.clone();
-                    transform(
-                        Tiles::GradOutput,
-                        written,
-                        grad_output,
-                        block,
-                        range,
-                        to,
-                        grad_stride,
-                    );
-                } else {
-                    let to = to_inputs.start().add(block * tiles * LANES);
-                    transform(Tiles::Input, read, images, block, range.clone(), to, input_stride);
-                }
-            }
-        });
-        let (inputs, grads) = (&inputs, &grads);
-        let target = SharedSlice::new(grad_weights);
-        tasks.par_iter().for_each(|&(written_block, (first_read, blocks))| {
-            with_buffers([POINTS * blocks * LANES * LANES], |[sums]| {
-                // SAFETY: both factors have `tiles` tiles of these blocks at each point; tasks differ in the filters
-                // whose gradients they write.
-                unsafe {
-                    products(
-                        grads.as_ptr().add(written_block * tiles * LANES),
-                        grad_stride,
-                        inputs.as_ptr().add(first_read * tiles * LANES),
-                        input_stride,
-                        blocks,
-                        tiles,
-                        sums.as_mut_ptr(),
-                    );
-                    let to = target.start();
-                    add_gradients(sums, out_channels, in_channels, written_block, first_read, to);
-                }
+    let gradient = Gradient { read, written, images, grad };
+    if gradient.blocks_read() + gradient.blocks_written() <= LOCAL_BLOCKS {
+        gradient.by_tiles(grad_weights);
+    } else {
+        gradient.by_points(grad_weights);
+    }
+}
+
+/// What all tasks share.
+#[derive(Clone, Copy)]
+struct Gradient<'a> {
+    read: Grid,
+    written: Grid,
+    images: &'a [f32],
+    grad: &'a [f32],
+}
+
+impl Gradient<'_> {
+    fn blocks_read(&self) -> usize {
+        self.read.shape.blocks()
+    }
+
+    fn blocks_written(&self) -> usize {
+        self.written.shape.blocks()
+    }
+
+    /// Tiles of which so many elements hold the transforms, of images and gradients.
+    fn tiles_in(&self, elements: usize) -> usize {
+        (elements / (POINTS * (self.blocks_read() + self.blocks_written()) * LANES)).max(1)
+    }
+
+    /// Elements of the sums of one point, `(blocks written, blocks read, 16, 16)`, and a cache line: else the points of a
+    /// filter would share cache sets.
+    fn sums_len(&self) -> usize {
+        self.blocks_written() * self.blocks_read() * LANES * LANES + LANES
+    }
+
+    /// Each task transforms the tiles of one part, and sums over them.
+    fn by_tiles(&self, grad_weights: &mut [f32]) {
+        let of_part = self.read.tiles().div_ceil(LOCAL_PARTS).max(PART_TILES);
+        let parts = self.read.chunks(of_part);
+        let most = self.tiles_in(LOCAL_ELEMENTS);
+        let sums_len = self.sums_len();
+        with_buffers([parts.len() * POINTS * sums_len], |[sums]| {
+            let of_parts = sums.par_chunks_exact_mut(POINTS * sums_len).with_max_len(1);
+            of_parts.zip(&parts).for_each(|(sums, part)| {
+                let lengths = [self.blocks_read(), self.blocks_written()]
+                    .map(|blocks| POINTS * point_stride(blocks, most));
+                with_buffers(lengths, |[inputs, grads]| {
+                    for (first, tiles) in even_parts(part.len(), most) {
+                        let range = part.start + first..part.start + first + tiles;
+                        let (to_inputs, to_grads) =
+                            (SharedSlice::new(inputs), SharedSlice::new(grads));
+                        for block in 0..self.blocks_read() + self.blocks_written() {
+                            // SAFETY: the buffers are this task's, and have room for so many tiles.
+                            unsafe { self.transform(block, &range, &to_inputs, &to_grads) }
+                        }
+                        for (point, sums) in sums.chunks_exact_mut(sums_len).enumerate() {
+                            self.multiply(point, inputs, grads, tiles, first == 0, sums);
+                        }
+                    }
+                });
             });
+            self.add(sums, parts.len(), grad_weights);
+        });
+    }
+
+    /// All threads transform the tiles; then each sums over those of some points, which stay in its second cache.
+    fn by_points(&self, grad_weights: &mut [f32]) {
+        let chunks = self.read.chunks(self.tiles_in(SHARED_ELEMENTS));
+        let longest = chunks.iter().map(Range::len).max().unwrap_or(0);
+        let sums_len = self.sums_len();
+        let lengths = [
+            POINTS * point_stride(self.blocks_read(), longest),
+            POINTS * point_stride(self.blocks_written(), longest),
+            POINTS * sums_len,
+        ];
+        with_buffers(lengths, |[inputs, grads, sums]| {
+            for (number, range) in chunks.iter().enumerate() {
+                let (to_inputs, to_grads) = (SharedSlice::new(inputs), SharedSlice::new(grads));
+                (0..self.blocks_read() + self.blocks_written()).into_par_iter().for_each(|block| {
+                    // SAFETY: each task writes another block, and the buffers have room for so many tiles.
+                    unsafe { self.transform(block, range, &to_inputs, &to_grads) }
+                });
+                let (inputs, grads, tiles) = (&*inputs, &*grads, range.len());
+                let of_points = sums.par_chunks_exact_mut(sums_len).with_max_len(1);
+                of_points.enumerate().for_each(|(point, sums)| {
+                    self.multiply(point, inputs, grads, tiles, number == 0, sums);
+                });
+            }
+            self.add(sums, 1, grad_weights);
+        });
+    }
+
+    /// Transforms the tiles of one block of images, or of gradients if it is beyond these.
+    ///
+    /// # Safety
+    ///
+    /// No other task may do the same block; the buffers must have room for these tiles of all blocks at each point.
+    unsafe fn transform(
+        &self,
+        block: usize,
+        range: &Range<usize>,
+        inputs: &SharedSlice<'_>,
+        grads: &SharedSlice<'_>,
+    ) {
+        let (tiles, range) = (range.len(), range.clone());
+        let (input_stride, grad_stride) =
+            (point_stride(self.blocks_read(), tiles), point_stride(self.blocks_written(), tiles));
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some(block) = block.checked_sub(self.blocks_read()) {
+                let to = grads.start().add(block * tiles * LANES);
+                transform(Tiles::Grad, self.written, self.grad, block, range, to, grad_stride);
+            } else {
+                let to = inputs.start().add(block * tiles * LANES);
+                transform(Tiles::Input, self.read, self.images, block, range, to, input_stride);
+            }
+        }
+    }
+
+    /// Sums over the tiles of one point.
+    fn multiply(
+        &self,
+        point: usize,
+        inputs: &[f32],
+        grads: &[f32],
+        tiles: usize,
+        is_first: bool,
+        sums: &mut [f32],
+    ) {
+        let (read, written) = (self.blocks_read(), self.blocks_written());
+        let inputs = &inputs[point * point_stride(read, tiles)..][..read * tiles * LANES];
+        let grads = &grads[point * point_stride(written, tiles)..][..written * tiles * LANES];
+        assert!(written * read * LANES * LANES <= sums.len(), "sums");
+        // SAFETY: by the lengths above, all three lie in their slices.
+        unsafe {
+            let (inputs, grads) = (inputs.as_ptr(), grads.as_ptr());
+            products(inputs, read, grads, written, tiles, is_first, sums.as_mut_ptr());
+        }
+    }
+
+    /// Transforms the sums, added up over the parts of the tiles, and adds them to the gradients of the filters.
+    fn add(&self, sums: &[f32], parts: usize, grad_weights: &mut [f32]) {
+        let (out_channels, in_channels) = (self.written.shape.channels, self.read.shape.channels);
+        let shared = SharedSlice::new(grad_weights);
+        let of_block: Vec<_> = even_parts(self.blocks_read(), TASK_BLOCKS).collect();
+        (0..self.blocks_written() * of_block.len()).into_par_iter().for_each(|task| {
+            let (block, blocks_read) = (task / of_block.len(), of_block[task % of_block.len()]);
+            // SAFETY: tasks differ in the filters whose gradients they write.
+            unsafe {
+                let to = shared.start();
+                add_gradients(sums, parts, out_channels, in_channels, block, blocks_read, to);
+            }
         });
     }
 }
 
 for_each_cpu! {
     unsafe fn products<L: Lanes>(
-        grads: *const f32,
-        grad_stride: usize,
         inputs: *const f32,
-        input_stride: usize,
-        blocks: usize,
+        blocks_read: usize,
+        grads: *const f32,
+        blocks_written: usize,
         tiles: usize,
+        is_first: bool,
         sums: *mut f32,
     ) {
-        for point in 0..POINTS {
-            for block in (0..blocks).step_by(2) {
+        let stride = tiles * LANES;
+        // Two blocks of inputs stay in the first cache while those of the gradients pass.
+        for read in (0..blocks_read).step_by(2) {
+            for written in 0..blocks_written {
                 // SAFETY: the caller's.
                 unsafe {
                     over_tiles::<L>(
-                        grads.add(point * grad_stride),
-                        inputs.add(point * input_stride + block * tiles * LANES),
-                        tiles * LANES,
-                        (blocks - block).min(2),
+                        grads.add(written * stride),
+                        inputs.add(read * stride),
+                        (blocks_read - read).min(2),
                         tiles,
-                        sums.add((point * blocks + block) * LANES * LANES),
+                        sums.add((written * blocks_read + read) * LANES * LANES),
+                        is_first,
                     );
                 }
             }

@@ -60,9 +60,15 @@ impl<'a> Filters<'a> {
         self.read().next_multiple_of(LANES)
     }
 
+    /// Elements between two points of the transformed filters of one pair of blocks: a cache line more than need be, else
+    /// the points of a filter would share cache sets.
+    pub(super) fn point_stride(&self) -> usize {
+        self.read_padded() * PAIR + LANES
+    }
+
     /// Elements of the transformed filters of one pair of blocks.
     pub(super) fn pair_len(&self) -> usize {
-        POINTS * self.read_padded() * PAIR
+        POINTS * self.point_stride()
     }
 
     /// Transforms the filters of one pair of blocks written: `(points, channels read, 32)`.
@@ -88,7 +94,7 @@ impl<'a> Filters<'a> {
 
 for_each_cpu! {
     unsafe fn transform_pair<L: Lanes>(filters: Filters<'_>, pair: usize, transformed: &mut [f32]) {
-        let point_stride = filters.read_padded() * PAIR;
+        let point_stride = filters.point_stride();
         // The weights of 16 channels read, by tap, for 16 channels written.
         let mut source = [[[0.0_f32; LANES]; TAPS]; LANES];
         for (block, half) in
@@ -99,20 +105,20 @@ for_each_cpu! {
             unsafe {
                 gather::<L>(filters, block * LANES, written, &mut source);
                 for (lane, source) in source.iter().enumerate() {
-                    let mut tile = [[L::splat(0.0); 3]; 3];
-                    for at in 0..TAPS {
-                        let tap = match filters.direction {
-                            Direction::Forward => at,
-                            Direction::Backward => TAPS - 1 - at,
-                        };
-                        tile[at / 3][at % 3] = L::load(source[tap].as_ptr());
-                    }
-                    let tile = filter(&tile);
-                    for point in 0..POINTS {
-                        let at = point * point_stride + (block * LANES + lane) * PAIR + half * LANES;
-                        debug_assert!(at + LANES <= transformed.len());
-                        tile[point / 6][point % 6].store(transformed.as_mut_ptr().add(at));
-                    }
+                    let first = (block * LANES + lane) * PAIR + half * LANES;
+                    debug_assert!(35 * point_stride + first + LANES <= transformed.len());
+                    let to = transformed.as_mut_ptr().add(first);
+                    filter(
+                        |y, x| {
+                            let at = 3 * y + x;
+                            let tap = match filters.direction {
+                                Direction::Forward => at,
+                                Direction::Backward => TAPS - 1 - at,
+                            };
+                            L::load(source[tap].as_ptr())
+                        },
+                        |y, x, value| value.store(to.add((6 * y + x) * point_stride)),
+                    );
                 }
             }
         }
@@ -187,41 +193,47 @@ unsafe fn gather<L: Lanes>(
 }
 
 for_each_cpu! {
-    /// Adds the gradients of filters to `grad_weights`, `(out, in, 3, 3)`, from sums over tiles, `(points, blocks read, 16
-    /// written, 16 read)`, for one block of channels written and the blocks of channels read from `first_read` on.
+    /// Adds the gradients of filters to `grad_weights`, `(out, in, 3, 3)`, from sums over tiles, `(parts, points, blocks
+    /// written, blocks read, 16 written, 16 read)` with a cache line behind each point, for one block of channels written
+    /// and some blocks of channels read: the first, and how many.
     ///
     /// # Safety
     ///
     /// No other task may write the gradients of these filters.
     pub(super) unsafe fn add_gradients<L: Lanes>(
         sums: &[f32],
+        parts: usize,
         out_channels: usize,
         in_channels: usize,
-        written_block: usize,
-        first_read: usize,
+        written: usize,
+        read: (usize, usize),
         grad_weights: *mut f32,
     ) {
+        let (first_read, blocks) = read;
         let block_len = LANES * LANES;
-        let point_stride = sums.len() / POINTS;
-        let blocks = point_stride / block_len;
+        let blocks_read = in_channels.div_ceil(LANES);
+        let point_stride = out_channels.div_ceil(LANES) * blocks_read * block_len + LANES;
+        assert!(parts * POINTS * point_stride <= sums.len(), "sums");
         let mut taps = [[0.0_f32; LANES]; TAPS];
-        let rows = LANES.min(out_channels - written_block * LANES);
+        let rows = LANES.min(out_channels - written * LANES);
         for (block, row) in (0..blocks).flat_map(|block| (0..rows).map(move |row| (block, row))) {
             let first = (first_read + block) * LANES;
             let lanes = LANES.min(in_channels - first);
-            // SAFETY: the features are there by the caller's word; `sums` has all points, blocks and rows.
+            let at = (written * blocks_read + first_read + block) * block_len + row * LANES;
+            // SAFETY: the features are there by the caller's word; `sums` has all parts and points, as asserted.
             unsafe {
-                let mut tile = [[L::splat(0.0); 6]; 6];
-                for point in 0..POINTS {
-                    let at = point * point_stride + block * block_len + row * LANES;
-                    debug_assert!(at + LANES <= sums.len());
-                    tile[point / 6][point % 6] = L::load(sums.as_ptr().add(at));
-                }
-                let tile = filter_adjoint(&tile);
-                for at in 0..TAPS {
-                    tile[at / 3][at % 3].store(taps[at].as_mut_ptr());
-                }
-                let start = ((written_block * LANES + row) * in_channels + first) * TAPS;
+                filter_adjoint(
+                    |y, x| {
+                        let of_point = sums.as_ptr().add((6 * y + x) * point_stride + at);
+                        let mut sum = L::load(of_point);
+                        for part in 1..parts {
+                            sum = sum.add(L::load(of_point.add(part * POINTS * point_stride)));
+                        }
+                        sum
+                    },
+                    |y, x, value| value.store(taps[3 * y + x].as_mut_ptr()),
+                );
+                let start = ((written * LANES + row) * in_channels + first) * TAPS;
                 let grads = std::slice::from_raw_parts_mut(grad_weights.add(start), lanes * TAPS);
                 for (lane, grads) in grads.chunks_exact_mut(TAPS).enumerate() {
                     for at in 0..TAPS {

@@ -5,10 +5,13 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::filters::Filters;
-use super::product::over_channels;
-use super::tiles::{Finish, Grid, Tiles, point_stride, transform, write_full, write_pooled};
+use super::product::{even_parts, over_channels};
+use super::tiles::{
+    BlockSums, Grid, Tiles, ToPixels, point_stride, transform, write_pixels, write_pooled,
+    write_unpooled,
+};
 use super::{PAIR, POINTS};
-use crate::blocked::{BlockedShape, winners_len};
+use crate::blocked::{BlockedShape, clear_outside};
 use crate::lanes::{LANES, for_each_cpu};
 use crate::scratch::{SharedSlice, with_buffers};
 
@@ -22,56 +25,67 @@ const LOCAL_ELEMENTS: usize = 130_000;
 /// Elements of transformed tiles that stay in the cache that threads share.
 const SHARED_ELEMENTS: usize = 2_500_000;
 
-/// Tiles whose sums are in a thread's second cache at a time.
-const SUM_TILES: usize = 64;
+/// Elements of transformed filters that do beside them, where they are used once.
+const FILTER_ELEMENTS: usize = 2_400_000;
 
-/// What the convolution gives.
-pub(crate) enum Output<'a> {
-    /// The sums, for gradients.
-    Sums(&'a mut [f32]),
-    /// The sums rectified.
-    Rectified(&'a mut [f32]),
-    /// The sums rectified and pooled, and each window's winner.
-    Pooled(&'a mut [f32], &'a mut [u8]),
+/// Tiles that a task turns into output.
+const WRITE_TILES: usize = 64;
+
+/// What becomes of the sums.
+pub(crate) enum Finish<'a> {
+    /// They are the result: the gradient of images that nothing came before.
+    Sums,
+    /// They are rectified.
+    Rectified,
+    /// They are rectified and pooled; each window's winner goes here.
+    Pooled(&'a mut [u8]),
+    /// They are the gradient of these images, and pass the activation that gave them.
+    Passed(&'a [f32]),
+    /// They are the gradient of pooled images: each goes to its window's winner, in images of this shape.
+    Unpooled(&'a [u8], BlockedShape),
 }
 
-/// `output` must be zero where nothing is written: on the border.
+/// What was in `output` does not matter.
 pub(crate) fn forward(
     images_shape: BlockedShape,
-    out_channels: usize,
     images: &[f32],
     weights: &[f32],
     bias: &[f32],
-    output: Output<'_>,
+    finish: Finish<'_>,
+    output: &mut [f32],
 ) {
-    let filters = Filters::forward(weights, out_channels, images_shape.channels);
-    convolve(images_shape, images, filters, bias, output);
+    let filters = Filters::forward(weights, bias.len(), images_shape.channels);
+    convolve(images_shape, images, filters, bias, finish, output);
 }
 
+/// What was in `output` does not matter.
 pub(crate) fn backward_images(
     grad_shape: BlockedShape,
     in_channels: usize,
-    grad_output: &[f32],
+    grad: &[f32],
     weights: &[f32],
-    grad_images: &mut [f32],
+    finish: Finish<'_>,
+    output: &mut [f32],
 ) {
     let filters = Filters::backward(weights, grad_shape.channels, in_channels);
-    let bias = vec![0.0; in_channels];
-    convolve(grad_shape, grad_output, filters, &bias, Output::Sums(grad_images));
+    convolve(grad_shape, grad, filters, &vec![0.0; in_channels], finish, output);
 }
 
 /// What all tasks of a convolution share.
 struct Convolution<'a> {
     read: Grid,
     written: Grid,
+    filters: Filters<'a>,
     /// By channel written, in whole blocks.
     bias: Vec<f32>,
-    target: Target<'a>,
+    finish: SharedFinish<'a>,
+    output: SharedSlice<'a, f32>,
 }
 
-enum Target<'a> {
-    Full(SharedSlice<'a, f32>, Finish),
-    Pooled(SharedSlice<'a, f32>, SharedSlice<'a, u8>),
+enum SharedFinish<'a> {
+    Pixels(ToPixels<'a>),
+    Pooled(SharedSlice<'a, u8>),
+    Unpooled(&'a [u8], BlockedShape),
 }
 
 fn convolve(
@@ -79,20 +93,31 @@ fn convolve(
     images: &[f32],
     filters: Filters<'_>,
     bias: &[f32],
-    output: Output<'_>,
+    finish: Finish<'_>,
+    output: &mut [f32],
 ) {
     let written = BlockedShape { channels: filters.written(), ..shape };
     assert_eq!(images.len(), shape.len(), "images");
     assert_eq!(bias.len(), written.channels, "bias");
-    match &output {
-        Output::Sums(values) | Output::Rectified(values) => {
-            assert_eq!(values.len(), written.len(), "output");
+    let (finish, output_shape) = match finish {
+        Finish::Sums => (SharedFinish::Pixels(ToPixels::Sums), written),
+        Finish::Rectified => (SharedFinish::Pixels(ToPixels::Rectified), written),
+        Finish::Passed(images) => {
+            assert_eq!(images.len(), written.len(), "images that the gradient is of");
+            (SharedFinish::Pixels(ToPixels::Passed(images)), written)
         }
-        Output::Pooled(values, winners) => {
-            assert_eq!(values.len(), written.pooled().len(), "output");
-            assert_eq!(winners.len(), winners_len(written.pooled()), "winners");
+        Finish::Pooled(winners) => {
+            assert_eq!(winners.len(), written.pooled().winners_len(), "winners");
+            (SharedFinish::Pooled(SharedSlice::new(winners)), written.pooled())
         }
-    }
+        Finish::Unpooled(winners, before) => {
+            assert_eq!(winners.len(), written.winners_len(), "winners");
+            assert_eq!(before.pooled(), written, "the shape before the pool");
+            (SharedFinish::Unpooled(winners, before), before)
+        }
+    };
+    assert_eq!(output.len(), output_shape.len(), "output");
+    clear_outside(output_shape, finish.interior(output_shape), output);
     if images.is_empty() {
         return;
     }
@@ -101,105 +126,157 @@ fn convolve(
     let convolution = Convolution {
         read: Grid { shape },
         written: Grid { shape: written },
+        filters,
         bias: padded,
-        target: match output {
-            Output::Sums(values) => Target::Full(SharedSlice::new(values), Finish::Sums),
-            Output::Rectified(values) => Target::Full(SharedSlice::new(values), Finish::Rectified),
-            Output::Pooled(values, winners) => {
-                Target::Pooled(SharedSlice::new(values), SharedSlice::new(winners))
-            }
-        },
+        finish,
+        output: SharedSlice::new(output),
     };
     if filters.read() <= LOCAL_CHANNELS {
-        convolution.by_tiles(images, filters);
+        convolution.by_tiles(images);
     } else {
-        convolution.by_channels(images, filters);
+        convolution.by_points(images);
+    }
+}
+
+impl SharedFinish<'_> {
+    /// The part of the output that is written: rows and columns beyond whole windows get no gradient.
+    fn interior(&self, output: BlockedShape) -> [usize; 2] {
+        match self {
+            Self::Unpooled(..) => [output.height / 2 * 2, output.width / 2 * 2],
+            Self::Pixels(_) | Self::Pooled(_) => [output.height, output.width],
+        }
     }
 }
 
 impl Convolution<'_> {
     /// Each task transforms some tiles and multiplies them by all filters.
-    fn by_tiles(&self, images: &[f32], filters: Filters<'_>) {
-        let blocks = self.read.shape.blocks();
-        let transformed = self.transformed(filters);
+    fn by_tiles(&self, images: &[f32]) {
+        let (blocks, pair_len) = (self.read.shape.blocks(), self.filters.pair_len());
         let most = LOCAL_ELEMENTS / (POINTS * blocks * LANES);
-        self.read.chunks(most.max(1)).into_par_iter().for_each(|range| {
-            let stride = point_stride(blocks, range.len());
-            let sum_stride = point_stride(2, range.len());
-            with_buffers([POINTS * stride, POINTS * sum_stride], |[inputs, sums]| {
-                for block in 0..blocks {
-                    let to = inputs[block * range.len() * LANES..].as_mut_ptr();
-                    // SAFETY: the buffer is this task's and has room for all blocks at each point.
-                    unsafe {
-                        transform(
-                            Tiles::Input,
-                            self.read,
-                            images,
-                            block,
-                            range.clone(),
-                            to,
-                            stride,
-                        );
+        let point_len = self.filters.point_stride();
+        with_buffers([self.pairs() * pair_len], |[transformed]| {
+            self.transform_filters(0, transformed);
+            self.read.chunks(most.max(1)).into_par_iter().for_each(|range| {
+                let tiles = range.len();
+                let stride = point_stride(blocks, tiles);
+                let sum_stride = point_stride(2, tiles);
+                with_buffers([POINTS * stride, POINTS * sum_stride], |[inputs, sums]| {
+                    for block in 0..blocks {
+                        let to = inputs[block * tiles * LANES..].as_mut_ptr();
+                        let (grid, range) = (self.read, range.clone());
+                        // SAFETY: the buffer is this task's and has room for all blocks at each point.
+                        unsafe { transform(Tiles::Input, grid, images, block, range, to, stride) }
                     }
-                }
-                for (pair, filters) in transformed.chunks_exact(filters.pair_len()).enumerate() {
-                    self.multiply(pair, filters, inputs, stride, range.len(), 0..range.len(), sums);
-                    self.write(pair, sums, range.clone());
-                }
+                    for (pair, filters) in transformed.chunks_exact(pair_len).enumerate() {
+                        for point in 0..POINTS {
+                            let inputs = &inputs[point * stride..];
+                            let sums = &mut sums[point * sum_stride..];
+                            let next = filters.as_ptr().wrapping_add((point + 1) * point_len);
+                            let filters = &filters[point * point_len..];
+                            self.multiply(pair, filters, next, inputs, tiles, sums);
+                        }
+                        // SAFETY: tasks differ in their tiles.
+                        unsafe { self.write(pair, sums, tiles, range.clone(), 0) }
+                    }
+                });
             });
         });
     }
 
-    /// The tiles are transformed by all threads; then each task multiplies them by some filters.
-    fn by_channels(&self, images: &[f32], filters: Filters<'_>) {
-        let (blocks, pairs) = (self.read.shape.blocks(), self.pairs());
+    /// All threads transform the tiles; then each multiplies those of some points, which stay in its second cache, by
+    /// all filters; then all threads turn the sums into output.
+    fn by_points(&self, images: &[f32]) {
+        let (blocks, pair_len) = (self.read.shape.blocks(), self.filters.pair_len());
         let most = (SHARED_ELEMENTS / (POINTS * blocks * LANES)).max(1);
         let chunks = self.read.chunks(most);
         let longest = chunks.iter().map(Range::len).max().unwrap_or(0);
-        // With one chunk, each task transforms its filters where it reads them; with more, all are kept.
-        let kept = if chunks.len() > 1 { self.transformed(filters) } else { Vec::new() };
-        let mut inputs = vec![0.0; POINTS * point_stride(blocks, longest)];
-        for range in chunks {
-            let tiles = range.len();
-            let stride = point_stride(blocks, tiles);
-            let shared = SharedSlice::new(&mut inputs);
-            (0..blocks).into_par_iter().for_each(|block| {
-                // SAFETY: each task writes another block, and the buffer has room for all at each point.
-                unsafe {
-                    let to = shared.start().add(block * tiles * LANES);
-                    transform(Tiles::Input, self.read, images, block, range.clone(), to, stride);
-                }
-            });
-            let inputs = &inputs;
-            (0..pairs).into_par_iter().for_each(|pair| {
-                let part = SUM_TILES.min(tiles);
-                let own_len = if kept.is_empty() { filters.pair_len() } else { 0 };
-                with_buffers([own_len, POINTS * point_stride(2, part)], |[own, sums]| {
-                    let mut of_pair = kept.chunks_exact(filters.pair_len()).skip(pair);
-                    let transformed = if let Some(kept) = of_pair.next() {
-                        kept
-                    } else {
-                        filters.transform(pair, own);
-                        &*own
-                    };
-                    for (first, count) in super::product::even_parts(tiles, part) {
-                        let within = first..first + count;
-                        self.multiply(pair, transformed, inputs, stride, tiles, within, sums);
-                        self.write(pair, sums, range.start + first..range.start + first + count);
+        // With more than one chunk the transformed filters are kept, else only as many as a cache holds.
+        let group = match chunks.len() {
+            1 => (FILTER_ELEMENTS / pair_len).clamp(1, self.pairs()),
+            _ => self.pairs(),
+        };
+        let lengths = [
+            POINTS * point_stride(blocks, longest),
+            group * pair_len,
+            group * POINTS * point_stride(2, longest),
+        ];
+        with_buffers(lengths, |[inputs, filters, sums]| {
+            for (number, range) in chunks.into_iter().enumerate() {
+                self.transform_tiles(images, &range, inputs);
+                for (first, count) in even_parts(self.pairs(), group) {
+                    let filters = &mut filters[..count * pair_len];
+                    if number == 0 {
+                        self.transform_filters(first, filters);
                     }
-                });
-            });
-        }
+                    self.multiply_points(first, inputs, filters, range.len(), sums);
+                    self.write_sums(first, count, sums, &range);
+                }
+            }
+        });
     }
 
-    /// The filters of all pairs of blocks.
-    fn transformed(&self, filters: Filters<'_>) -> Vec<f32> {
-        let mut transformed = vec![0.0; self.pairs() * filters.pair_len()];
-        transformed
-            .par_chunks_exact_mut(filters.pair_len())
-            .enumerate()
-            .for_each(|(pair, transformed)| filters.transform(pair, transformed));
-        transformed
+    /// Transforms the tiles of all blocks.
+    fn transform_tiles(&self, images: &[f32], range: &Range<usize>, inputs: &mut [f32]) {
+        let (blocks, tiles) = (self.read.shape.blocks(), range.len());
+        let stride = point_stride(blocks, tiles);
+        assert!(POINTS * stride <= inputs.len(), "inputs");
+        let shared = SharedSlice::new(inputs);
+        (0..blocks).into_par_iter().for_each(|block| {
+            let (grid, range) = (self.read, range.clone());
+            // SAFETY: each task writes another block, and the buffer has room for all at each point.
+            unsafe {
+                let to = shared.start().add(block * tiles * LANES);
+                transform(Tiles::Input, grid, images, block, range, to, stride);
+            }
+        });
+    }
+
+    /// Transforms the filters of the pairs of blocks from `first` on.
+    fn transform_filters(&self, first: usize, transformed: &mut [f32]) {
+        let of_pair = transformed.par_chunks_exact_mut(self.filters.pair_len());
+        of_pair.enumerate().for_each(|(pair, to)| self.filters.transform(first + pair, to));
+    }
+
+    /// Multiplies the transformed tiles by the filters of the pairs from `first` on.
+    fn multiply_points(
+        &self,
+        first: usize,
+        inputs: &[f32],
+        filters: &[f32],
+        tiles: usize,
+        sums: &mut [f32],
+    ) {
+        let stride = point_stride(self.read.shape.blocks(), tiles);
+        let sum_stride = point_stride(2, tiles);
+        let pair_len = self.filters.pair_len();
+        let pairs = filters.len() / pair_len;
+        let shared = SharedSlice::new(sums);
+        // Neighbors share a point, so its tiles are in the cache of the thread that gets both.
+        (0..POINTS * pairs).into_par_iter().for_each(|task| {
+            let (point, pair) = (task / pairs, task % pairs);
+            let at = (pair * POINTS + point) * sum_stride;
+            // SAFETY: each task writes the sums of another pair or point.
+            let sums = unsafe { shared.range_mut(at..at + sum_stride) };
+            let of_task =
+                |task: usize| task % pairs * pair_len + task / pairs * self.filters.point_stride();
+            let next = filters.as_ptr().wrapping_add(of_task(task + 1));
+            let filters = &filters[of_task(task)..];
+            self.multiply(first + pair, filters, next, &inputs[point * stride..], tiles, sums);
+        });
+    }
+
+    /// Turns the sums of the `count` pairs from `first` on into output.
+    fn write_sums(&self, first: usize, count: usize, sums: &[f32], range: &Range<usize>) {
+        let tiles = range.len();
+        let of_pair = POINTS * point_stride(2, tiles);
+        let parts: Vec<_> = even_parts(tiles, WRITE_TILES).collect();
+        (0..count * parts.len()).into_par_iter().for_each(|task| {
+            let (pair, (skipped, length)) = (task / parts.len(), parts[task % parts.len()]);
+            let from = range.start + skipped;
+            let sums = &sums[pair * of_pair..][..of_pair];
+            // SAFETY: tasks differ in their channels or tiles.
+            unsafe { self.write(first + pair, sums, tiles, from..from + length, skipped) }
+        });
     }
 
     fn pairs(&self) -> usize {
@@ -211,57 +288,71 @@ impl Convolution<'_> {
         (self.written.shape.blocks() - 2 * pair).min(2)
     }
 
-    /// Multiplies the tiles `within` transformed `inputs` by the filters of one pair of blocks.
+    /// Multiplies the tiles of one point by the filters of one pair of blocks at this point; those at `next` follow.
     fn multiply(
         &self,
         pair: usize,
         filters: &[f32],
+        next: *const f32,
         inputs: &[f32],
-        stride: usize,
         tiles: usize,
-        within: Range<usize>,
         sums: &mut [f32],
     ) {
         let blocks = self.read.shape.blocks();
-        let sum_stride = point_stride(2, within.len());
-        assert!(POINTS * stride <= inputs.len() && POINTS * sum_stride <= sums.len(), "buffers");
-        assert!(within.end <= tiles && blocks * tiles * LANES <= stride, "tiles");
-        assert_eq!(filters.len(), POINTS * blocks * LANES * PAIR, "filters");
-        let blocks_written = self.blocks_of(pair);
-        // SAFETY: by the assertions above, all three matrices lie in their slices at each point.
+        let filters = &filters[..blocks * LANES * PAIR];
+        assert!(blocks * tiles * LANES <= inputs.len() && 2 * tiles * LANES <= sums.len(), "tiles");
+        // SAFETY: by the lengths above, all three matrices lie in their slices.
         unsafe {
-            products(
-                inputs.as_ptr().add(within.start * LANES),
-                stride,
-                tiles * LANES,
+            product(
+                inputs.as_ptr(),
                 blocks,
-                within.len(),
+                tiles,
                 filters.as_ptr(),
+                next,
                 sums.as_mut_ptr(),
-                sum_stride,
-                blocks_written,
+                self.blocks_of(pair),
             );
         }
     }
 
-    /// Turns the sums of some tiles into the output of one pair of blocks.
-    fn write(&self, pair: usize, sums: &[f32], range: Range<usize>) {
-        let sum_stride = point_stride(2, range.len());
+    /// Turns the sums of the tiles `range` into the output of one pair of blocks. `sums` holds `tiles` tiles at each point,
+    /// of which `skipped` come before.
+    ///
+    /// # Safety
+    ///
+    /// No other task may write these tiles of these blocks.
+    unsafe fn write(
+        &self,
+        pair: usize,
+        sums: &[f32],
+        tiles: usize,
+        range: Range<usize>,
+        skipped: usize,
+    ) {
+        let stride = point_stride(2, tiles);
+        assert!(POINTS * stride <= sums.len() && skipped + range.len() <= tiles, "sums");
         for half in 0..self.blocks_of(pair) {
             let block = 2 * pair + half;
-            let bias = self.bias[block * LANES..].first_chunk().expect("a bias for each lane");
-            let (grid, range) = (self.written, range.clone());
-            // SAFETY: tasks differ in tiles or in channels; `sums` has both blocks at each point.
+            let start = sums[(half * tiles + skipped) * LANES..].as_ptr();
+            let bias = *self.bias[block * LANES..].first_chunk().expect("a bias for each lane");
+            let mut is_channel = [1.0; LANES];
+            if let Some(beyond) = is_channel.get_mut(self.written.shape.channels - block * LANES..)
+            {
+                beyond.fill(0.0);
+            }
+            let sums = BlockSums { start, stride, bias, is_channel };
+            let (grid, range, output) = (self.written, range.clone(), self.output.start());
+            // SAFETY: the caller's; `sums` has both blocks at each point, and lengths were compared beforehand.
             unsafe {
-                let sums = sums.as_ptr().add(half * range.len() * LANES);
-                match &self.target {
-                    Target::Full(output, finish) => {
-                        let (finish, output) = (*finish, output.start());
-                        write_full(grid, sums, sum_stride, block, range, bias, finish, output);
+                match &self.finish {
+                    SharedFinish::Pixels(finish) => {
+                        write_pixels(grid, sums, block, range, *finish, output);
                     }
-                    Target::Pooled(output, winners) => {
-                        let (output, winners) = (output.start(), winners.start());
-                        write_pooled(grid, sums, sum_stride, block, range, bias, output, winners);
+                    SharedFinish::Pooled(winners) => {
+                        write_pooled(grid, sums, block, range, output, winners.start());
+                    }
+                    SharedFinish::Unpooled(winners, before) => {
+                        write_unpooled(grid, sums, block, range, winners, *before, output);
                     }
                 }
             }
@@ -270,31 +361,16 @@ impl Convolution<'_> {
 }
 
 for_each_cpu! {
-    unsafe fn products<L: Lanes>(
+    unsafe fn product<L: Lanes>(
         inputs: *const f32,
-        stride: usize,
-        block_stride: usize,
         blocks: usize,
         tiles: usize,
         filters: *const f32,
+        next: *const f32,
         sums: *mut f32,
-        sum_stride: usize,
         blocks_written: usize,
     ) {
-        for point in 0..POINTS {
-            // SAFETY: the caller's.
-            unsafe {
-                over_channels::<L>(
-                    inputs.add(point * stride),
-                    block_stride,
-                    blocks,
-                    tiles,
-                    filters.add(point * blocks * LANES * PAIR),
-                    sums.add(point * sum_stride),
-                    tiles * LANES,
-                    blocks_written,
-                );
-            }
-        }
+        // SAFETY: the caller's.
+        unsafe { over_channels::<L>(inputs, blocks, tiles, filters, next, sums, blocks_written) }
     }
 }

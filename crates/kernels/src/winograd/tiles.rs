@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::transforms::{input, output, output_adjoint};
-use super::{POINTS, TILE};
-use crate::blocked::{BlockedShape, CLIPPED};
+use super::TILE;
+use super::transforms::{each, input, output, output_adjoint};
+use crate::blocked::BlockedShape;
 use crate::lanes::{LANES, Lanes, for_each_cpu};
 
 /// The tiles of a batch of images.
@@ -79,7 +79,7 @@ pub(super) enum Tiles {
     /// 6x6 tiles of input, each overlapping its neighbors by two.
     Input,
     /// 4x4 tiles of the output's gradient.
-    GradOutput,
+    Grad,
 }
 
 /// Transforms the tiles `range` of one block of images.
@@ -124,77 +124,88 @@ for_each_cpu! {
             // beyond the image is zero. Tiles of gradients begin inside the border.
             unsafe {
                 let from = images.as_ptr().add(start);
-                let tile_of = match kind {
-                    Tiles::Input => input(&load::<L, 6>(from, row_stride)),
-                    Tiles::GradOutput => {
-                        output_adjoint(&load::<L, 4>(from.add(row_stride + LANES), row_stride))
+                let to = transformed.add(tile * LANES);
+                let store = |y, x, value: L| value.store(to.add((6 * y + x) * stride));
+                match kind {
+                    Tiles::Input => {
+                        input(|y, x| L::load(from.add(y * row_stride + x * LANES)), store);
                     }
-                };
-                store(&tile_of, transformed.add(tile * LANES), stride);
+                    Tiles::Grad => {
+                        let from = from.add(row_stride + LANES);
+                        output_adjoint(|y, x| L::load(from.add(y * row_stride + x * LANES)), store);
+                    }
+                }
             }
             place = grid.next(place);
         }
     }
 }
 
-/// Reads a tile.
-#[inline(always)]
-unsafe fn load<L: Lanes, const SIDE: usize>(
-    from: *const f32,
-    row_stride: usize,
-) -> [[L; SIDE]; SIDE] {
-    // SAFETY: the caller's.
-    unsafe {
-        let mut tile = [[L::splat(0.0); SIDE]; SIDE];
-        for y in 0..SIDE {
-            for x in 0..SIDE {
-                tile[y][x] = L::load(from.add(y * row_stride + x * LANES));
-            }
-        }
-        tile
-    }
-}
-
-/// Writes a transformed tile, one point after the other.
-#[inline(always)]
-unsafe fn store<L: Lanes>(tile: &[[L; 6]; 6], to: *mut f32, stride: usize) {
-    for point in 0..POINTS {
-        // SAFETY: the caller's.
-        unsafe { tile[point / 6][point % 6].store(to.add(point * stride)) }
-    }
+/// Where the sums of some tiles of one block come from, and what they become at first.
+#[derive(Clone, Copy)]
+pub(super) struct BlockSums {
+    /// The first tile's, at the first point.
+    pub start: *const f32,
+    /// Between points.
+    pub stride: usize,
+    /// Of the channels of the block.
+    pub bias: [f32; LANES],
+    /// 1 for a channel, 0 for what fills the last block up: no product of infinities stays there.
+    pub is_channel: [f32; LANES],
 }
 
 /// Transforms the sums of one tile back and adds the bias.
 #[inline(always)]
-unsafe fn sums_to_output<L: Lanes>(
-    sums: *const f32,
-    stride: usize,
-    bias: &[f32; LANES],
-) -> [[L; 4]; 4] {
+unsafe fn sums_to_output<L: Lanes>(sums: &BlockSums, tile: usize) -> [[L; 4]; 4] {
     // SAFETY: the caller's.
     unsafe {
-        let mut source = [[L::splat(0.0); 6]; 6];
-        for point in 0..POINTS {
-            source[point / 6][point % 6] = L::load(sums.add(point * stride));
-        }
-        let mut tile = output(&source);
-        let bias = L::load(bias.as_ptr());
-        for row in &mut tile {
-            for value in row {
-                *value = value.add(bias);
-            }
+        let start = sums.start.add(tile * LANES);
+        let mut tile = [[L::splat(0.0); TILE]; TILE];
+        output(
+            |y, x| {
+                let from = start.add((6 * y + x) * sums.stride);
+                // The next tile's: so many streams are more than the CPU foresees.
+                L::prefetch(from.wrapping_add(LANES));
+                L::load(from)
+            },
+            |y, x, value| tile[y][x] = value,
+        );
+        let bias = L::load(sums.bias.as_ptr());
+        each!(4, y => each!(4, x => tile[y][x] = tile[y][x].add(bias)));
+        if sums.is_channel[LANES - 1] == 0.0 {
+            let is_channel = L::load(sums.is_channel.as_ptr());
+            each!(4, y => each!(4, x => tile[y][x] = tile[y][x].passed(is_channel)));
         }
         tile
     }
 }
 
-/// What follows the transform back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finish {
+/// What follows the transform back, pixel by pixel.
+#[derive(Clone, Copy)]
+pub(super) enum ToPixels<'a> {
     /// Nothing.
     Sums,
     /// The activation.
     Rectified,
+    /// The gradient passes the activation that gave these images.
+    Passed(&'a [f32]),
+}
+
+/// Writes one pixel's values at `at`.
+#[inline(always)]
+unsafe fn write_pixel<L: Lanes>(value: L, finish: ToPixels<'_>, at: usize, output: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let value = match finish {
+            ToPixels::Sums => value,
+            ToPixels::Rectified => value.rectified(),
+            ToPixels::Passed(images) => {
+                debug_assert!(at + LANES <= images.len());
+                value.passed(L::load(images.as_ptr().add(at)))
+            }
+        };
+        value.store(output.add(at));
+    }
 }
 
 for_each_cpu! {
@@ -203,39 +214,38 @@ for_each_cpu! {
     /// # Safety
     ///
     /// `sums` holds the tiles of `range` at each point; `output` is blocked images of the grid's shape, of which no other
-    /// task may write these tiles.
-    pub(super) unsafe fn write_full<L: Lanes>(
+    /// task may write these tiles; so are the images of [`ToPixels::Passed`].
+    pub(super) unsafe fn write_pixels<L: Lanes>(
         grid: Grid,
-        sums: *const f32,
-        stride: usize,
+        sums: BlockSums,
         block: usize,
         range: Range<usize>,
-        bias: &[f32; LANES],
-        finish: Finish,
+        finish: ToPixels<'_>,
         output: *mut f32,
     ) {
         let BlockedShape { height, width, .. } = grid.shape;
         let row_stride = grid.shape.row_stride();
-        let mut place = grid.place(range.start);
+        let mut next = grid.place(range.start);
         for tile in 0..range.len() {
+            let place = next;
+            next = grid.next(place);
             // SAFETY: the caller's; pixels beyond the image are not written.
             unsafe {
-                let values = sums_to_output::<L>(sums.add(tile * LANES), stride, bias);
-                let first = grid.shape.row(place.image, block, place.row * TILE);
-                let to = output.add(first + place.column * TILE * LANES);
+                let values = sums_to_output::<L>(&sums, tile);
+                let first = grid.shape.row(place.image, block, place.row * TILE)
+                    + place.column * TILE * LANES;
                 let rows = TILE.min(height - place.row * TILE);
                 let columns = TILE.min(width - place.column * TILE);
-                for (y, values) in values.iter().enumerate().take(rows) {
-                    for (x, value) in values.iter().enumerate().take(columns) {
-                        let value = match finish {
-                            Finish::Sums => *value,
-                            Finish::Rectified => value.rectified(),
-                        };
-                        value.store(to.add(y * row_stride + x * LANES));
-                    }
+                if rows == TILE && columns == TILE {
+                    each!(4, y => each!(4, x => {
+                        write_pixel(values[y][x], finish, first + y * row_stride + x * LANES, output);
+                    }));
+                    continue;
+                }
+                for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+                    write_pixel(values[y][x], finish, first + y * row_stride + x * LANES, output);
                 }
             }
-            place = grid.next(place);
         }
     }
 }
@@ -249,51 +259,76 @@ for_each_cpu! {
     /// write these tiles' part of them.
     pub(super) unsafe fn write_pooled<L: Lanes>(
         grid: Grid,
-        sums: *const f32,
-        stride: usize,
+        sums: BlockSums,
         block: usize,
         range: Range<usize>,
-        bias: &[f32; LANES],
         output: *mut f32,
         winners: *mut u8,
     ) {
         let pooled = grid.shape.pooled();
-        let mut values = [[0.0_f32; LANES]; TILE * TILE];
         let mut place = grid.place(range.start);
         for tile in 0..range.len() {
             // SAFETY: the caller's; windows beyond the image are not written.
             unsafe {
-                let tile = sums_to_output::<L>(sums.add(tile * LANES), stride, bias);
-                for at in 0..TILE * TILE {
-                    tile[at / TILE][at % TILE].store(values[at].as_mut_ptr());
-                }
+                let tile = sums_to_output::<L>(&sums, tile);
                 for (y, x) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                     let (row, column) = (place.row * 2 + y, place.column * 2 + x);
                     if pooled.height <= row || pooled.width <= column {
                         continue;
                     }
-                    let corner = y * 2 * TILE + x * 2;
-                    let mut largest = values[corner];
-                    let mut winner = [0_u8; LANES];
-                    for (code, at) in [(1, corner + 1), (2, corner + TILE), (3, corner + TILE + 1)] {
-                        for lane in 0..LANES {
-                            let (value, best) = (values[at][lane], largest[lane]);
-                            // The first of equals wins; a NaN wins over every number.
-                            let is_larger = value > best || (value.is_nan() && !best.is_nan());
-                            largest[lane] = if is_larger { value } else { best };
-                            winner[lane] = if is_larger { code } else { winner[lane] };
-                        }
-                    }
-                    for lane in 0..LANES {
-                        let is_clipped = largest[lane] <= 0.0;
-                        winner[lane] = if is_clipped { CLIPPED } else { winner[lane] };
-                        largest[lane] = if largest[lane] < 0.0 { 0.0 } else { largest[lane] };
-                    }
+                    let [top, bottom] = [tile[2 * y], tile[2 * y + 1]];
+                    let corners = [top[2 * x], top[2 * x + 1], bottom[2 * x], bottom[2 * x + 1]];
+                    let (largest, winner) = L::largest(corners);
                     let at = pooled.row(place.image, block, row) + column * LANES;
-                    L::load(largest.as_ptr()).store(output.add(at));
-                    let line = (place.image * pooled.blocks() + block) * pooled.height + row;
-                    let at = (line * pooled.width + column) * LANES;
+                    largest.store(output.add(at));
+                    let at = pooled.winner(place.image, block, row, column);
                     winners.add(at).cast::<[u8; LANES]>().write(winner);
+                }
+            }
+            place = grid.next(place);
+        }
+    }
+}
+
+for_each_cpu! {
+    /// Turns the sums of some tiles of one block into the gradient before a pool: each value goes to its window's winner.
+    ///
+    /// # Safety
+    ///
+    /// `sums` holds the tiles of `range` at each point; `winners` is of the grid's shape and `output` of `before`, of which
+    /// no other task may write these tiles' windows.
+    pub(super) unsafe fn write_unpooled<L: Lanes>(
+        grid: Grid,
+        sums: BlockSums,
+        block: usize,
+        range: Range<usize>,
+        winners: &[u8],
+        before: BlockedShape,
+        output: *mut f32,
+    ) {
+        let BlockedShape { height, width, .. } = grid.shape;
+        let row_stride = before.row_stride();
+        let mut place = grid.place(range.start);
+        for tile in 0..range.len() {
+            // SAFETY: the caller's; windows beyond the image are not written.
+            unsafe {
+                let values = sums_to_output::<L>(&sums, tile);
+                let rows = TILE.min(height - place.row * TILE);
+                let columns = TILE.min(width - place.column * TILE);
+                for (y, values) in values.iter().enumerate().take(rows) {
+                    let row = place.row * TILE + y;
+                    let line = output.add(before.row(place.image, block, 2 * row));
+                    for (x, value) in values.iter().enumerate().take(columns) {
+                        let column = place.column * TILE + x;
+                        let at = grid.shape.winner(place.image, block, row, column);
+                        debug_assert!(at + LANES <= winners.len());
+                        let winners = winners.as_ptr().add(at);
+                        let to = line.add(2 * column * LANES);
+                        value.won(winners, 0).store(to);
+                        value.won(winners, 1).store(to.add(LANES));
+                        value.won(winners, 2).store(to.add(row_stride));
+                        value.won(winners, 3).store(to.add(row_stride + LANES));
+                    }
                 }
             }
             place = grid.next(place);

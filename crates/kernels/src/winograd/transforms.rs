@@ -22,35 +22,58 @@ const FP: f32 = 1.0 / (2.0 * P2 * (P2 - Q2));
 /// `1 / f(±1.5)`.
 const FQ: f32 = 1.0 / (2.0 * Q2 * (Q2 - P2));
 
-/// Transforms along both axes: `$line` from `$from` to `$to` elements, first down the columns, then along the rows.
+/// An array of as many elements as the literal says, each from its index; written out, for loops over arrays of registers
+/// are not always unrolled.
+macro_rules! each {
+    (3, $index:ident => $element:expr) => {
+        [each!(@ 0, $index, $element), each!(@ 1, $index, $element), each!(@ 2, $index, $element)]
+    };
+    (4, $index:ident => $element:expr) => {
+        [
+            each!(@ 0, $index, $element),
+            each!(@ 1, $index, $element),
+            each!(@ 2, $index, $element),
+            each!(@ 3, $index, $element),
+        ]
+    };
+    (6, $index:ident => $element:expr) => {
+        [
+            each!(@ 0, $index, $element),
+            each!(@ 1, $index, $element),
+            each!(@ 2, $index, $element),
+            each!(@ 3, $index, $element),
+            each!(@ 4, $index, $element),
+            each!(@ 5, $index, $element),
+        ]
+    };
+    (@ $value:literal, $index:ident, $element:expr) => {{
+        let $index: usize = $value;
+        $element
+    }};
+}
+pub(super) use each;
+
+/// Transforms along both axes: `$line` from `$from` to `$to` elements, first down the columns, then along the rows. Elements
+/// come from `source` and go to `sink`, by row and column.
 macro_rules! transforms {
-    ($($(#[$attribute:meta])* $name:ident: $line:ident, $from:literal => $to:literal;)+) => {$(
+    ($($(#[$attribute:meta])* $name:ident: $line:ident, $from:tt => $to:tt;)+) => {$(
         $(#[$attribute])*
         ///
         /// # Safety
         ///
         /// That of [`Lanes`].
         #[inline(always)]
-        pub(super) unsafe fn $name<L: Lanes>(source: &[[L; $from]; $from]) -> [[L; $to]; $to] {
+        pub(super) unsafe fn $name<L: Lanes>(
+            source: impl Fn(usize, usize) -> L,
+            mut sink: impl FnMut(usize, usize, L),
+        ) {
             // SAFETY: the caller's.
             unsafe {
-                let zero = L::splat(0.0);
-                let mut half = [[zero; $from]; $to];
-                for x in 0..$from {
-                    let mut column = [zero; $from];
-                    for y in 0..$from {
-                        column[y] = source[y][x];
-                    }
-                    let column = $line(column);
-                    for y in 0..$to {
-                        half[y][x] = column[y];
-                    }
-                }
-                let mut target = [[zero; $to]; $to];
-                for y in 0..$to {
-                    target[y] = $line(half[y]);
-                }
-                target
+                let half = each!($from, x => $line(each!($from, y => source(y, x))));
+                each!($to, y => {
+                    let line = $line(each!($from, x => half[x][y]));
+                    each!($to, x => sink(y, x, line[x]));
+                });
             }
         }
     )+};

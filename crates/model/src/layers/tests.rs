@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
 
 use super::{
-    GradientSlot, Parameters, Pooling, convolutions, dense, dropout,
+    Buffers, GradientSlot, Parameters, Pooling, convolutions, dense, dropout,
     pooling::{self, max_pool as pool},
 };
 use crate::architecture::Activation;
@@ -44,12 +44,12 @@ fn parameters(weights: &Tensor, bias: &Tensor) -> Parameters {
 
 /// One convolution.
 fn convolve(images: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    convolutions(images, vec![(parameters(weights, bias), Pooling::None)])
+    convolutions(images, vec![(parameters(weights, bias), Pooling::None)], &Buffers::default())
 }
 
 /// One convolution and the pool behind it.
 fn convolve_and_pool(images: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    convolutions(images, vec![(parameters(weights, bias), Pooling::Max)])
+    convolutions(images, vec![(parameters(weights, bias), Pooling::Max)], &Buffers::default())
 }
 
 const DENSE: [Affine; 4] = [
@@ -376,6 +376,7 @@ fn a_stretch_passes_gradients_through_frozen_layers_and_stops_at_the_lowest() {
             (parameters(&learning[0], &learning[1]), Pooling::Max),
             (parameters(&third.0, &third.1), Pooling::None),
         ],
+        &Buffers::default(),
     );
     let by_operations = |second: &[Var; 2]| {
         let one = convolutions::by_tensor_operations(&images, &first.0, &first.1).unwrap();
