@@ -11,7 +11,7 @@ pub mod plain;
 pub use image::{image_backward_weights, image_forward};
 
 use crate::blocked::{BlockedShape, bias_gradient, pool, unblock};
-use crate::scratch::with_buffers;
+use crate::scratch::with_shared_buffers;
 use crate::winograd::{self, Finish};
 
 /// Up to so many input channels, of the 16 in a block, Winograd's transforms cost more than the products they save.
@@ -59,7 +59,7 @@ pub fn forward(
         winograd::forward(shape, images, weights, bias, Finish::Rectified, output);
         return;
     }
-    with_buffers([shape.plain_len()], |[plain]| {
+    with_shared_buffers([shape.plain_len()], |[plain]| {
         unblock(shape, images, plain);
         image_forward(shape, plain, weights, bias, output);
     });
@@ -88,7 +88,7 @@ pub fn forward_pooled(
         return;
     }
     let written = BlockedShape { channels: bias.len(), ..shape };
-    with_buffers([written.len()], |[full]| {
+    with_shared_buffers([written.len()], |[full]| {
         forward(shape, images, weights, bias, full);
         pool(written, full, output, winners);
     });

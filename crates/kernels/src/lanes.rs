@@ -29,6 +29,32 @@ pub(crate) trait Lanes: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// The first `count` of sixteen floats, which is all that `from` need be valid for; the others are zero.
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, count: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            if count == LANES {
+                return Self::load(from);
+            }
+            let mut values = [0.0; LANES];
+            std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count);
+            Self::load(values.as_ptr())
+        }
+    }
+    /// Stores the first `count`, which is all that `to` need be valid for.
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, count: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            if count == LANES {
+                return self.store(to);
+            }
+            let mut values = [0.0; LANES];
+            self.store(values.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
+        }
+    }
     /// Has a cache line fetched into the first cache, as far as the CPU likes.
     unsafe fn prefetch(line: *const f32);
     /// Has it fetched into the second cache.
@@ -36,6 +62,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
+    unsafe fn sqrt(self) -> Self;
     /// `self * factor + term`
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
     /// Zero where negative; NaN stays.

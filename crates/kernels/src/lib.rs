@@ -22,3 +22,4 @@ pub mod dense;
 pub mod machine;
 pub mod optimizer;
 pub mod pooling;
+pub mod threads;

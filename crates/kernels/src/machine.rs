@@ -1,4 +1,4 @@
-//! What the machine can do at most: the marks that kernels are measured against.
+//! What the machine can do at most, the marks that kernels are measured against; and what memory a process took.
 
 use std::time::Instant;
 
@@ -54,6 +54,24 @@ pub fn memory_bandwidth() -> f64 {
     (3 * size_of::<f32>() * STREAM_LEN) as f64 / seconds
 }
 
+/// The most memory that this process has held so far, in bytes; 0 where the system does not say.
+pub fn peak_memory() -> u64 {
+    #[cfg(unix)]
+    {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: the call writes a whole `rusage`, for which zeros would do too.
+        let usage = unsafe {
+            libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        // Bytes on Apple's systems, KiB on others.
+        let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+        u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit
+    }
+    #[cfg(not(unix))]
+    0
+}
+
 fn least_seconds(mut work: impl FnMut()) -> f64 {
     let time = |_| {
         let start = Instant::now();
@@ -92,5 +110,6 @@ mod tests {
         // A single scalar product a nanosecond and a byte likewise: any machine does more.
         assert!(multiply_add_peak() > 1e9);
         assert!(memory_bandwidth() > 1e8);
+        assert!(cfg!(not(unix)) || peak_memory() > 1 << 20);
     }
 }

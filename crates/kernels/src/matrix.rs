@@ -1,100 +1,63 @@
-//! Matrix products over strided views of slices: a checked front of the `gemm` crate.
+//! What products of matrices share: rows in a slice, and blocks of as many rows as there are registers for.
 
-use gemm::{Parallelism, gemm};
-
-/// How a matrix lies in a slice.
+/// Rows in a slice, `stride` elements apart.
 #[derive(Clone, Copy)]
-pub(crate) struct Layout {
-    pub rows: usize,
-    pub columns: usize,
-    pub row_stride: usize,
-    pub column_stride: usize,
+pub(crate) struct Rows<'a> {
+    pub values: &'a [f32],
+    pub count: usize,
+    pub stride: usize,
 }
 
-impl Layout {
-    /// A matrix whose rows lie one after the other, `row_stride` elements apart.
-    pub(crate) fn by_rows(rows: usize, columns: usize, row_stride: usize) -> Self {
-        Self { rows, columns, row_stride, column_stride: 1 }
+impl Rows<'_> {
+    /// # Panics
+    ///
+    /// Unless each row has `length` elements in the slice.
+    pub(crate) fn assert_reach(&self, length: usize) {
+        let Some(last) = self.count.checked_sub(1) else { return };
+        let end = last.checked_mul(self.stride).and_then(|start| start.checked_add(length));
+        assert!(end.is_some_and(|end| end <= self.values.len()), "rows reach beyond their slice");
     }
 
-    pub(crate) fn transposed(self) -> Self {
-        Self {
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
+    /// Where an element of a row lies.
+    ///
+    /// # Safety
+    ///
+    /// It must lie in the slice.
+    #[inline(always)]
+    pub(crate) unsafe fn at(&self, row: usize, column: usize) -> *const f32 {
+        // SAFETY: the caller's.
+        unsafe { self.values.as_ptr().add(row * self.stride + column) }
+    }
+}
+
+/// Runs `$kernel::<L, ROWS, COLUMNS>` for a number of rows that is known at run time only.
+macro_rules! with_rows {
+    ($rows:expr, $kernel:ident::<$lanes:ident, $columns:literal>$arguments:tt) => {
+        match $rows {
+            1 => $kernel::<$lanes, 1, $columns>$arguments,
+            2 => $kernel::<$lanes, 2, $columns>$arguments,
+            3 => $kernel::<$lanes, 3, $columns>$arguments,
+            4 => $kernel::<$lanes, 4, $columns>$arguments,
+            5 => $kernel::<$lanes, 5, $columns>$arguments,
+            6 => $kernel::<$lanes, 6, $columns>$arguments,
+            7 => $kernel::<$lanes, 7, $columns>$arguments,
+            8 => $kernel::<$lanes, 8, $columns>$arguments,
+            9 => $kernel::<$lanes, 9, $columns>$arguments,
+            10 => $kernel::<$lanes, 10, $columns>$arguments,
+            11 => $kernel::<$lanes, 11, $columns>$arguments,
+            12 => $kernel::<$lanes, 12, $columns>$arguments,
+            13 => $kernel::<$lanes, 13, $columns>$arguments,
+            14 => $kernel::<$lanes, 14, $columns>$arguments,
+            _ => unreachable!("no CPU has registers for more"),
         }
-    }
-
-    fn assert_fits(self, length: usize, name: &str) {
-        let reach = |count: usize, stride: usize| count.checked_sub(1)?.checked_mul(stride);
-        let end = match (reach(self.rows, self.row_stride), reach(self.columns, self.column_stride))
-        {
-            _ if self.rows == 0 || self.columns == 0 => 0,
-            (Some(rows), Some(columns)) => {
-                rows.checked_add(columns).and_then(|last| last.checked_add(1)).unwrap_or(usize::MAX)
-            }
-            _ => usize::MAX,
-        };
-        assert!(end <= length, "the {name} matrix needs {end} elements, its slice has {length}");
-    }
+    };
 }
+pub(crate) use with_rows;
 
-/// What a product does to the matrix it is written to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Update {
-    Overwrite,
-    Add,
-}
-
-/// Writes or adds the product of two matrices, on the calling thread.
-///
-/// # Panics
-///
-/// If the shapes do not chain or a matrix does not fit its slice.
-pub(crate) fn multiply(
-    (left, left_layout): (&[f32], Layout),
-    (right, right_layout): (&[f32], Layout),
-    (product, product_layout): (&mut [f32], Layout),
-    update: Update,
-) {
-    let (rows, inner, columns) = (left_layout.rows, left_layout.columns, right_layout.columns);
-    assert_eq!(inner, right_layout.rows, "the factors do not chain");
-    assert_eq!(
-        (rows, columns),
-        (product_layout.rows, product_layout.columns),
-        "the product has another shape"
-    );
-    left_layout.assert_fits(left.len(), "left");
-    right_layout.assert_fits(right.len(), "right");
-    product_layout.assert_fits(product.len(), "product");
-    // SAFETY: by the assertions above, all elements that the strides reach lie in their slices; `product` is borrowed
-    // exclusively, so it overlaps neither factor.
-    unsafe {
-        gemm(
-            rows,
-            columns,
-            inner,
-            product.as_mut_ptr(),
-            stride(product_layout.column_stride),
-            stride(product_layout.row_stride),
-            update == Update::Add,
-            left.as_ptr(),
-            stride(left_layout.column_stride),
-            stride(left_layout.row_stride),
-            right.as_ptr(),
-            stride(right_layout.column_stride),
-            stride(right_layout.row_stride),
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
-}
-
-fn stride(elements: usize) -> isize {
-    isize::try_from(elements).expect("a stride is below the length of a slice, which fits isize")
+/// Parts `count` into as few parts of at most `most` as it takes, as even as they can be: `(first, length)` of each.
+pub(crate) fn even_parts(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let parts = count.div_ceil(most);
+    let (short, longer) = (count / parts.max(1), count % parts.max(1));
+    (0..parts)
+        .map(move |part| (part * short + part.min(longer), short + usize::from(part < longer)))
 }

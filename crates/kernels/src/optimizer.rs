@@ -1,6 +1,10 @@
 //! Optimizer steps in one parallel pass over plain slices, by the formulas of Keras.
 
+mod dense;
+
 use rayon::prelude::*;
+
+pub use dense::adam_dense;
 
 use crate::vectorized::vectorized;
 
@@ -76,19 +80,10 @@ pub fn adam(
     first_moment: &mut [f32],
     second_moment: &mut [f32],
 ) {
-    assert!(step > 0, "steps count from 1");
     assert_eq!(weights.len(), grad.len(), "weights and grad differ in length");
     assert_eq!(weights.len(), first_moment.len(), "weights and first_moment differ in length");
     assert_eq!(weights.len(), second_moment.len(), "weights and second_moment differ in length");
-    let steps = f64::from(step);
-    let alpha = settings.learning_rate * (1.0 - settings.beta_2.powf(steps)).sqrt()
-        / (1.0 - settings.beta_1.powf(steps));
-    let scalars = AdamScalars {
-        alpha: rounded(alpha),
-        gain_1: rounded(1.0 - settings.beta_1),
-        gain_2: rounded(1.0 - settings.beta_2),
-        epsilon: rounded(settings.epsilon),
-    };
+    let scalars = AdamScalars::new(settings, step);
     weights
         .par_chunks_mut(TASK_LEN)
         .zip(grad.par_chunks(TASK_LEN))
@@ -169,6 +164,21 @@ struct AdamScalars {
     gain_1: f32,
     gain_2: f32,
     epsilon: f32,
+}
+
+impl AdamScalars {
+    fn new(settings: Adam, step: u32) -> Self {
+        assert!(step > 0, "steps count from 1");
+        let steps = f64::from(step);
+        let alpha = settings.learning_rate * (1.0 - settings.beta_2.powf(steps)).sqrt()
+            / (1.0 - settings.beta_1.powf(steps));
+        Self {
+            alpha: rounded(alpha),
+            gain_1: rounded(1.0 - settings.beta_1),
+            gain_2: rounded(1.0 - settings.beta_2),
+            epsilon: rounded(settings.epsilon),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]

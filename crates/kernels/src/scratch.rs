@@ -1,13 +1,17 @@
-//! Memory that a thread keeps between tasks, and output that tasks share.
+//! Memory that is kept between tasks and between kernels, and output that tasks share.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 thread_local! {
-    /// One for each call that is under way: a thread that waits for its tasks may run some of them itself.
-    static BUFFERS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    /// One for each task that is under way: a thread that waits for tasks may run some of them itself.
+    static OF_TASKS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
+
+/// One for each kernel that is under way, whose tasks share it.
+static OF_KERNELS: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
 /// Bytes of a cache line: a register of sixteen floats that lies across two costs twice.
 const LINE_BYTES: usize = 64;
@@ -22,7 +26,7 @@ pub(crate) const fn line_slack<T>() -> usize {
     LINE_BYTES / size_of::<T>()
 }
 
-/// Lends `work` buffers of the given lengths, with any finite or non-finite values in them, from this thread's store. The
+/// Lends a task buffers of the given lengths, with any finite or non-finite values in them, from its thread's store. The
 /// first begins with a cache line; so do the others if the lengths are whole lines.
 ///
 /// Fresh buffers of some MiB for each task would cost a page fault every 4 KiB.
@@ -30,21 +34,40 @@ pub(crate) fn with_buffers<const COUNT: usize>(
     lengths: [usize; COUNT],
     work: impl FnOnce([&mut [f32]; COUNT]),
 ) {
-    let mut buffer = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let mut buffer = OF_TASKS.with_borrow_mut(Vec::pop).unwrap_or_default();
+    work(parts(&mut buffer, lengths));
+    OF_TASKS.with_borrow_mut(|buffers| buffers.push(buffer));
+}
+
+/// Lends a kernel buffers that all its tasks see, as [`with_buffers`] does; they are kept for the next kernel.
+pub(crate) fn with_shared_buffers<const COUNT: usize>(
+    lengths: [usize; COUNT],
+    work: impl FnOnce([&mut [f32]; COUNT]),
+) {
+    let kept = || OF_KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut buffer = kept().pop().unwrap_or_default();
+    work(parts(&mut buffer, lengths));
+    kept().push(buffer);
+}
+
+/// The buffer, made longer if need be, in parts.
+fn parts<const COUNT: usize>(
+    buffer: &mut Vec<f32>,
+    lengths: [usize; COUNT],
+) -> [&mut [f32]; COUNT] {
     let total = lengths.iter().sum::<usize>() + line_slack::<f32>();
     if buffer.len() < total {
         // What was in it need not be copied.
-        buffer.clear();
+        *buffer = Vec::new();
         buffer.resize(total, 0.0);
     }
-    let start = to_line(&buffer);
+    let start = to_line(buffer);
     let mut rest = &mut buffer[start..];
-    work(lengths.map(|length| {
+    lengths.map(|length| {
         let (taken, others) = std::mem::take(&mut rest).split_at_mut(length);
         rest = others;
         taken
-    }));
-    BUFFERS.with_borrow_mut(|buffers| buffers.push(buffer));
+    })
 }
 
 /// Elements of an array of this shape.

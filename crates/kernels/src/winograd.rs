@@ -17,7 +17,6 @@ mod transforms;
 
 pub(crate) use backward::backward_weights;
 pub(crate) use forward::{Finish, backward_images, forward};
-pub(crate) use product::{even_parts, with_rows};
 
 /// Elements of a transformed tile; for each of them there is one product of matrices.
 const POINTS: usize = 36;

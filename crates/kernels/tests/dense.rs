@@ -33,7 +33,8 @@ fn check(shape: DenseShape, seed: u64) {
 
     let mut grad_weights = vec![f32::NAN; shape.weights_len()];
     let mut grad_bias = vec![f32::NAN; shape.out_features];
-    dense::backward_weights(shape, &inputs, &grad_output, &mut grad_weights, &mut grad_bias);
+    dense::backward_weights(shape, &inputs, &grad_output, &mut grad_weights);
+    dense::bias_gradient(shape, &grad_output, &mut grad_bias);
     let (expected_weights, expected_bias) =
         plain::backward_weights(shape, &wide_inputs, &wide_grad);
     assert_close("grad_weights", &grad_weights, &expected_weights, TOLERANCE);
@@ -93,7 +94,8 @@ fn bits_do_not_depend_on_the_number_of_threads() {
         dense::backward_inputs(LARGE, &weights, &grad_output, &mut grad_inputs);
         let mut grad_weights = vec![0.0; LARGE.weights_len()];
         let mut grad_bias = vec![0.0; LARGE.out_features];
-        dense::backward_weights(LARGE, &inputs, &grad_output, &mut grad_weights, &mut grad_bias);
+        dense::backward_weights(LARGE, &inputs, &grad_output, &mut grad_weights);
+        dense::bias_gradient(LARGE, &grad_output, &mut grad_bias);
         [output, grad_inputs, grad_weights, grad_bias]
     };
     let one = random::with_threads(1, run);
@@ -109,7 +111,8 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 fn empty_sides_give_zeros() {
     let shape = DenseShape { batch: 0, in_features: 2, out_features: 1 };
     let (mut grad_weights, mut grad_bias) = ([f32::NAN; 2], [f32::NAN]);
-    dense::backward_weights(shape, &[], &[], &mut grad_weights, &mut grad_bias);
+    dense::backward_weights(shape, &[], &[], &mut grad_weights);
+    dense::bias_gradient(shape, &[], &mut grad_bias);
     assert_same("grad_weights", &grad_weights, &[0.0; 2]);
     assert_same("grad_bias", &grad_bias, &[0.0]);
 }

@@ -13,7 +13,7 @@ impl Cut {
     pub const IMAGES: Self = Self(0);
 
     /// Before the layer of this index.
-    pub(crate) const fn before(index: usize) -> Self {
+    pub const fn before(index: usize) -> Self {
         Self(index)
     }
 

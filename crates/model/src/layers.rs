@@ -28,7 +28,11 @@ fn relu(values: &Tensor) -> Result<Tensor> {
 }
 
 /// A forward argument's values; every caller passes contiguous ones.
-fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static str) -> Result<&'a [f32]> {
+pub(crate) fn values<'a>(
+    storage: &'a CpuStorage,
+    layout: &Layout,
+    op: &'static str,
+) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
         None => Err(Error::RequiresContiguous { op }),

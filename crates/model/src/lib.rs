@@ -10,6 +10,7 @@
 pub mod architecture;
 pub mod cut;
 pub mod error;
+pub mod gradient;
 pub mod initial;
 mod layers;
 pub mod network;
@@ -19,6 +20,7 @@ pub mod weights;
 pub use architecture::{Architecture, Classifier, Head, Layer, LayerKind, ParameterSpec, Widths};
 pub use cut::Cut;
 pub use error::Error;
+pub use gradient::Gradient;
 pub use initial::{Initializer, initial};
 pub use network::{Mode, Vgg16};
 pub use weights::{LoadReport, Metadata, WeightsFile};

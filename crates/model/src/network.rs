@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
+use kernels::threads::on_workers;
 
 use crate::architecture::MIN_SIDE_PX;
 use crate::layers::{Buffers, GradientSlot, Parameters, Pooling};
-use crate::{Architecture, Cut, Error, Layer, LayerKind, layers};
+use crate::{Architecture, Cut, Error, Gradient, Layer, LayerKind, layers};
 
 /// What the network is run for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,12 +129,17 @@ impl Vgg16 {
             });
         }
         self.check_inputs(from, inputs)?;
+        on_workers(|| self.run(from, to, inputs, mode))
+    }
+
+    /// Runs the layers between two cuts that lie in the network.
+    fn run(&self, from: Cut, to: Cut, inputs: &Tensor, mode: Mode) -> Result<Tensor, Error> {
         let mut activations = inputs.clone();
         let mut next = from.index();
         while next < to.index() {
             let (stretch, len) = self.stretch(&self.layers[next..to.index()], next, mode);
             if stretch.is_empty() {
-                activations = self.run(next, &activations, mode)?;
+                activations = self.run_layer(next, &activations, mode)?;
                 next += 1;
             } else {
                 activations = layers::convolutions(&activations, stretch, &self.buffers)?;
@@ -174,19 +180,20 @@ impl Vgg16 {
     /// # Errors
     ///
     /// [`Error::Tensor`] if the device fails.
-    pub fn gradients(&self, loss: &Tensor) -> Result<BTreeMap<String, Tensor>, Error> {
+    pub fn gradients(&self, loss: &Tensor) -> Result<BTreeMap<String, Gradient>, Error> {
         let _alone = self.gradients_lock.lock().unwrap_or_else(PoisonError::into_inner);
         // What another pass has left, whose gradients nobody has taken.
         self.clear_slots();
-        let store = loss.backward();
+        let store = on_workers(|| loss.backward());
         let mut gradients = BTreeMap::new();
         if let Ok(store) = &store {
             let trainable = self.affine.iter().flatten().filter(|affine| affine.is_trainable);
             for parameter in trainable.flat_map(Affine::parameters) {
                 // Candle leaves some tracked, and with them the graph of the whole pass.
-                let stored = store.get(&parameter.var).map(Tensor::detach);
+                let stored =
+                    store.get(&parameter.var).map(|stored| Gradient::Whole(stored.detach()));
                 let gradient = match (parameter.slot.take(), stored) {
-                    (Some(left), Some(stored)) => (left + stored)?,
+                    (Some(left), Some(stored)) => left.plus(&stored)?,
                     (Some(gradient), None) | (None, Some(gradient)) => gradient,
                     (None, None) => continue,
                 };
@@ -284,7 +291,7 @@ impl Vgg16 {
     }
 
     /// Runs one layer that is no convolution.
-    fn run(&self, index: usize, inputs: &Tensor, mode: Mode) -> Result<Tensor, Error> {
+    fn run_layer(&self, index: usize, inputs: &Tensor, mode: Mode) -> Result<Tensor, Error> {
         let layer = &self.layers[index];
         let outputs = match layer.kind {
             LayerKind::Convolution { .. } => unreachable!("convolutions run in stretches"),

@@ -108,7 +108,7 @@ fn gradients_of_every_parameter_agree_with_pytorch() {
         for (parameter, _) in network.variables() {
             let found = gradients.get(parameter).expect("a gradient of each parameter");
             let expected = &golden.0[&format!("{name}/gradients/{parameter}")];
-            let (error, index) = difference(found, expected);
+            let (error, index) = difference(&found.to_tensor().unwrap(), expected);
             assert!(error < TOLERANCE, "{name}, {parameter}: {error:e} at {index}");
         }
     }

@@ -7,6 +7,8 @@ mod on_tensors;
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use candle_core::{Tensor, Var};
+use kernels::threads::on_workers;
+use model::Gradient;
 
 pub use config::{Adam, OptimizerConfig, RmsProp, Sgd};
 
@@ -70,7 +72,7 @@ impl Optimizer {
     pub fn step(
         &mut self,
         variables: &[(&str, &Var)],
-        gradients: &BTreeMap<String, Tensor>,
+        gradients: &BTreeMap<String, Gradient>,
         learning_rate: f64,
     ) -> Result<(), Error> {
         let with_gradients = variables
@@ -82,14 +84,18 @@ impl Optimizer {
             .collect::<Result<Vec<_>, _>>()?;
         self.steps += 1;
         let step = Step { learning_rate, number: self.steps };
-        for (name, variable, gradient) in with_gradients {
-            let state = match self.state.entry(name.to_owned()) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(ParameterState::new(&self.config, variable)?),
-            };
-            state.apply(&self.config, step, variable, gradient)?;
-        }
-        Ok(())
+        on_workers(|| {
+            for (name, variable, gradient) in with_gradients {
+                let state = match self.state.entry(name.to_owned()) {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => {
+                        entry.insert(ParameterState::new(&self.config, variable)?)
+                    }
+                };
+                state.apply(&self.config, step, variable, gradient)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -133,14 +139,19 @@ impl ParameterState {
         config: &OptimizerConfig,
         step: Step,
         variable: &Var,
-        gradient: &Tensor,
+        gradient: &Gradient,
     ) -> candle_core::Result<()> {
-        match self {
-            ParameterState::InPlace(moments) => {
-                in_place::apply(config, step, variable, gradient, moments)
+        match (self, config, gradient) {
+            (
+                ParameterState::InPlace(moments),
+                OptimizerConfig::Adam(adam),
+                Gradient::Product { inputs, grad_output },
+            ) => in_place::apply_product(adam, step, variable, inputs, grad_output, moments),
+            (ParameterState::InPlace(moments), _, gradient) => {
+                in_place::apply(config, step, variable, &gradient.to_tensor()?, moments)
             }
-            ParameterState::OnTensors(moments) => {
-                on_tensors::apply(config, step, variable, gradient, moments)
+            (ParameterState::OnTensors(moments), _, gradient) => {
+                on_tensors::apply(config, step, variable, &gradient.to_tensor()?, moments)
             }
         }
     }
@@ -201,8 +212,12 @@ mod tests {
     }
 
     /// One gradient.
-    fn gradients(name: &str, gradient: &[f32]) -> BTreeMap<String, Tensor> {
-        BTreeMap::from([(name.to_owned(), Tensor::new(gradient, &Device::Cpu).unwrap())])
+    fn gradients(name: &str, gradient: &[f32]) -> BTreeMap<String, Gradient> {
+        BTreeMap::from([(name.to_owned(), whole(gradient))])
+    }
+
+    fn whole(gradient: &[f32]) -> Gradient {
+        Gradient::Whole(Tensor::new(gradient, &Device::Cpu).unwrap())
     }
 
     /// Follows a trace from a state that has seen nothing.
@@ -210,8 +225,7 @@ mod tests {
         let variable = variable(&trace.init);
         for (number, expected) in (1..).zip(&trace.steps) {
             let step = Step { learning_rate: config.learning_rate(), number };
-            let gradient = Tensor::new(&*expected.grad, &Device::Cpu).unwrap();
-            state.apply(config, step, &variable, &gradient).unwrap();
+            state.apply(config, step, &variable, &whole(&expected.grad)).unwrap();
             for (index, (found, expected)) in
                 values(&variable).iter().zip(&expected.param).enumerate()
             {
@@ -282,8 +296,34 @@ mod tests {
             toml::from_str("kind = \"sgd\"\nlearning_rate = 1.0\nmomentum = 0.9").unwrap();
         let mut state = ParameterState::new(&config, &weights).unwrap();
         let step = Step { learning_rate: 1.0, number: 1 };
-        state.apply(&config, step, &weights, &gradient.t().unwrap()).unwrap();
+        let gradient = Gradient::Whole(gradient.t().unwrap());
+        state.apply(&config, step, &weights, &gradient).unwrap();
         let found: Vec<Vec<f32>> = weights.to_vec2().unwrap();
         assert_eq!(found, [[-1.0, -2.0, -3.0], [-4.0, -5.0, -6.0]]);
+    }
+
+    #[test]
+    fn a_gradient_in_factors_moves_weights_as_the_whole_one_does() {
+        let tensor = |rows: usize, columns: usize| {
+            let values: Vec<f32> = (0..rows * columns).map(|at| (at % 7) as f32 - 3.0).collect();
+            Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+        };
+        let product = Gradient::Product { inputs: tensor(4, 5), grad_output: tensor(4, 3) };
+        let whole = Gradient::Whole(product.to_tensor().unwrap());
+        for kind in ["adam", "sgd", "rmsprop"] {
+            let config: OptimizerConfig =
+                toml::from_str(&format!("kind = \"{kind}\"\nlearning_rate = 0.01")).unwrap();
+            let moved = |gradient: &Gradient| {
+                let weights = Var::from_tensor(&tensor(3, 5)).unwrap();
+                let mut state = ParameterState::new(&config, &weights).unwrap();
+                for number in 1..4 {
+                    let step = Step { learning_rate: 0.01, number };
+                    state.apply(&config, step, &weights, gradient).unwrap();
+                }
+                weights.to_vec2::<f32>().unwrap()
+            };
+            assert_eq!(moved(&product), moved(&whole), "{kind}");
+            assert_ne!(moved(&product), tensor(3, 5).to_vec2::<f32>().unwrap(), "{kind}");
+        }
     }
 }

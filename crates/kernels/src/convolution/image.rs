@@ -152,14 +152,14 @@ for_each_cpu! {
             if let Some(beyond) = is_channel.get_mut(written.channels - block * LANES..) {
                 beyond.fill(0.0);
             }
-            for (first, pixels) in crate::winograd::even_parts(shape.width, L::TILES) {
+            for (first, pixels) in crate::matrix::even_parts(shape.width, L::TILES) {
                 // SAFETY: the caller's.
                 unsafe {
                     let to = output.add(written.row(image, block, y) + first * LANES);
                     let lines = lines.as_ptr().add(first);
                     let packed = packed.as_ptr().add(block * LANES);
                     let stride = written.blocks() * LANES;
-                    crate::winograd::with_rows!(
+                    crate::matrix::with_rows!(
                         pixels,
                         convolve_pixels::<L, 1>(
                             shape.channels,

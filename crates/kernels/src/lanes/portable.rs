@@ -61,6 +61,16 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        self.zip(other, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    unsafe fn sqrt(self) -> Self {
+        self.zip(self, |a, _| a.sqrt())
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
         self.zip(factor, |a, b| a * b).zip(term, |a, b| a + b)
     }

@@ -6,11 +6,12 @@ use rayon::prelude::*;
 
 use super::POINTS;
 use super::filters::add_gradients;
-use super::product::{even_parts, over_tiles};
+use super::product::over_tiles;
 use super::tiles::{Grid, Tiles, point_stride, transform};
 use crate::blocked::BlockedShape;
 use crate::lanes::{LANES, for_each_cpu};
-use crate::scratch::{SharedSlice, with_buffers};
+use crate::matrix::even_parts;
+use crate::scratch::{SharedSlice, with_buffers, with_shared_buffers};
 
 /// Up to so many blocks, of those read and those written together, all sums stay in a thread's second cache, and tiles are
 /// transformed where they are multiplied.
@@ -90,7 +91,7 @@ impl Gradient<'_> {
         let parts = self.read.chunks(of_part);
         let most = self.tiles_in(LOCAL_ELEMENTS);
         let sums_len = self.sums_len();
-        with_buffers([parts.len() * POINTS * sums_len], |[sums]| {
+        with_shared_buffers([parts.len() * POINTS * sums_len], |[sums]| {
             let of_parts = sums.par_chunks_exact_mut(POINTS * sums_len).with_max_len(1);
             of_parts.zip(&parts).for_each(|(sums, part)| {
                 let lengths = [self.blocks_read(), self.blocks_written()]
@@ -124,7 +125,7 @@ impl Gradient<'_> {
             POINTS * point_stride(self.blocks_written(), longest),
             POINTS * sums_len,
         ];
-        with_buffers(lengths, |[inputs, grads, sums]| {
+        with_shared_buffers(lengths, |[inputs, grads, sums]| {
             for (number, range) in chunks.iter().enumerate() {
                 let (to_inputs, to_grads) = (SharedSlice::new(inputs), SharedSlice::new(grads));
                 (0..self.blocks_read() + self.blocks_written()).into_par_iter().for_each(|block| {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::filters::Filters;
-use super::product::{even_parts, over_channels};
+use super::product::over_channels;
 use super::tiles::{
     BlockSums, Grid, Tiles, ToPixels, point_stride, transform, write_pixels, write_pooled,
     write_unpooled,
@@ -13,7 +13,8 @@ use super::tiles::{
 use super::{PAIR, POINTS};
 use crate::blocked::{BlockedShape, clear_outside};
 use crate::lanes::{LANES, for_each_cpu};
-use crate::scratch::{SharedSlice, with_buffers};
+use crate::matrix::even_parts;
+use crate::scratch::{SharedSlice, with_buffers, with_shared_buffers};
 
 /// Up to so many channels read, tiles are transformed where they are multiplied; above, the filters weigh more and
 /// threads share the transformed tiles.
@@ -154,7 +155,7 @@ impl Convolution<'_> {
         let (blocks, pair_len) = (self.read.shape.blocks(), self.filters.pair_len());
         let most = LOCAL_ELEMENTS / (POINTS * blocks * LANES);
         let point_len = self.filters.point_stride();
-        with_buffers([self.pairs() * pair_len], |[transformed]| {
+        with_shared_buffers([self.pairs() * pair_len], |[transformed]| {
             self.transform_filters(0, transformed);
             self.read.chunks(most.max(1)).into_par_iter().for_each(|range| {
                 let tiles = range.len();
@@ -200,7 +201,7 @@ impl Convolution<'_> {
             group * pair_len,
             group * POINTS * point_stride(2, longest),
         ];
-        with_buffers(lengths, |[inputs, filters, sums]| {
+        with_shared_buffers(lengths, |[inputs, filters, sums]| {
             for (number, range) in chunks.into_iter().enumerate() {
                 self.transform_tiles(images, &range, inputs);
                 for (first, count) in even_parts(self.pairs(), group) {

@@ -1,43 +1,12 @@
 //! The products of matrices, with as many sums in registers as the CPU has.
 
 use crate::lanes::{LANES, Lanes};
+use crate::matrix::{even_parts, with_rows};
 
 use super::PAIR;
 
 /// Terms that are summed in registers before they go to memory: sums of sums lose less to rounding.
 const DEPTH: usize = 64;
-
-/// Runs `$kernel::<L, ROWS, COLUMNS>` for a number of rows that is known at run time only.
-macro_rules! with_rows {
-    ($rows:expr, $kernel:ident::<$lanes:ident, $columns:literal>$arguments:tt) => {
-        match $rows {
-            1 => $kernel::<$lanes, 1, $columns>$arguments,
-            2 => $kernel::<$lanes, 2, $columns>$arguments,
-            3 => $kernel::<$lanes, 3, $columns>$arguments,
-            4 => $kernel::<$lanes, 4, $columns>$arguments,
-            5 => $kernel::<$lanes, 5, $columns>$arguments,
-            6 => $kernel::<$lanes, 6, $columns>$arguments,
-            7 => $kernel::<$lanes, 7, $columns>$arguments,
-            8 => $kernel::<$lanes, 8, $columns>$arguments,
-            9 => $kernel::<$lanes, 9, $columns>$arguments,
-            10 => $kernel::<$lanes, 10, $columns>$arguments,
-            11 => $kernel::<$lanes, 11, $columns>$arguments,
-            12 => $kernel::<$lanes, 12, $columns>$arguments,
-            13 => $kernel::<$lanes, 13, $columns>$arguments,
-            14 => $kernel::<$lanes, 14, $columns>$arguments,
-            _ => unreachable!("no CPU has registers for more"),
-        }
-    };
-}
-pub(crate) use with_rows;
-
-/// Parts `count` into as few parts of at most `most` as it takes, as even as they can be: `(first, length)` of each.
-pub(crate) fn even_parts(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let parts = count.div_ceil(most);
-    let (short, longer) = (count / parts.max(1), count % parts.max(1));
-    (0..parts)
-        .map(move |part| (part * short + part.min(longer), short + usize::from(part < longer)))
-}
 
 /// Sums over channels: `sums[b][t][lane] = sum over k of inputs[k / 16][t][k % 16] * filters[k][16 b + lane]`.
 ///

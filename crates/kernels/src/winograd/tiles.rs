@@ -43,7 +43,7 @@ impl Grid {
 
     /// The tiles in chunks of at most so many, as even as they can be.
     pub(super) fn chunks(self, most: usize) -> Vec<Range<usize>> {
-        super::product::even_parts(self.tiles(), most)
+        crate::matrix::even_parts(self.tiles(), most)
             .map(|(first, count)| first..first + count)
             .collect()
     }

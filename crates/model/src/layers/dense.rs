@@ -5,6 +5,7 @@ use kernels::activation;
 use kernels::dense::{self, DenseShape};
 
 use super::{Parameters, relu, values, with_values};
+use crate::Gradient;
 use crate::architecture::Activation;
 
 /// Flattens each image in (channel, row, column) order, multiplies, adds the bias, activates.
@@ -114,12 +115,13 @@ impl CustomOp3 for Dense {
         if !self.parameters.track_op() {
             return Ok((grad_inputs, None, None));
         }
-        let mut grad_weights = vec![0.0; weights.elem_count()];
         let mut grad_bias = vec![0.0; bias.elem_count()];
-        with_values(inputs, Self::NAME, |inputs| {
-            dense::backward_weights(shape, inputs, &grad, &mut grad_weights, &mut grad_bias);
-        })?;
-        self.parameters.add_gradients(grad_weights, grad_bias)?;
+        dense::bias_gradient(shape, &grad, &mut grad_bias);
+        let weights = Gradient::Product {
+            inputs: inputs.detach(),
+            grad_output: Tensor::from_vec(grad, output.shape(), &Device::Cpu)?,
+        };
+        self.parameters.add_gradients(weights, grad_bias)?;
         Ok((grad_inputs, None, None))
     }
 }

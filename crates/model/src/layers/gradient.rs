@@ -4,26 +4,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor};
 
+use crate::Gradient;
+
 /// A place for the gradient of one parameter, shared by the network and the operations of a pass.
 ///
 /// Candle adds every gradient to a tensor of zeros that it makes first: two passes over memory more
 /// than the 103 million weights of `fc6` need. The CPU's operations leave gradients here instead.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct GradientSlot(Arc<Mutex<Option<Tensor>>>);
+pub(crate) struct GradientSlot(Arc<Mutex<Option<Gradient>>>);
 
 impl GradientSlot {
     /// Adds to what is there.
-    pub(crate) fn add(&self, gradient: Tensor) -> Result<()> {
+    pub(crate) fn add(&self, gradient: Gradient) -> Result<()> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(match slot.take() {
-            Some(earlier) => (earlier + gradient)?,
+            Some(earlier) => earlier.plus(&gradient)?,
             None => gradient,
         });
         Ok(())
     }
 
     /// Takes what is there.
-    pub(crate) fn take(&self) -> Option<Tensor> {
+    pub(crate) fn take(&self) -> Option<Gradient> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -47,10 +49,10 @@ impl Parameters {
         self.weights.track_op() || self.bias.track_op()
     }
 
-    /// Leaves the gradients, in the shapes of the parameters.
-    pub(super) fn add_gradients(&self, weights: Vec<f32>, bias: Vec<f32>) -> Result<()> {
-        let device = self.weights.device();
-        self.weights_slot.add(Tensor::from_vec(weights, self.weights.shape(), device)?)?;
-        self.bias_slot.add(Tensor::from_vec(bias, self.bias.shape(), device)?)
+    /// Leaves the gradients; that of the bias in its shape.
+    pub(super) fn add_gradients(&self, weights: Gradient, bias: Vec<f32>) -> Result<()> {
+        self.weights_slot.add(weights)?;
+        let bias = Tensor::from_vec(bias, self.bias.shape(), self.bias.device())?;
+        self.bias_slot.add(Gradient::Whole(bias))
     }
 }

@@ -89,7 +89,8 @@ fn gradients(
     let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
     let store = (layer(&tracked) * cotangent).unwrap().sum_all().unwrap().backward().unwrap();
     let gradient = |variable: &Var| {
-        let gradient = slot_of(variable).take().or_else(|| store.get(variable).cloned());
+        let left = slot_of(variable).take().map(|gradient| gradient.to_tensor().unwrap());
+        let gradient = left.or_else(|| store.get(variable).cloned());
         flat(&gradient.expect("a gradient for each argument"))
     };
     variables.iter().map(gradient).collect()
@@ -389,7 +390,7 @@ fn a_stretch_passes_gradients_through_frozen_layers_and_stops_at_the_lowest() {
     backward(output.unwrap()).unwrap();
     let expected = backward(by_operations(&learning)).unwrap();
     for variable in &learning {
-        let found = flat(&slot_of(variable).take().unwrap());
+        let found = flat(&slot_of(variable).take().unwrap().to_tensor().unwrap());
         let expected = flat(expected.get(variable).unwrap());
         let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         for (found, expected) in found.iter().zip(&expected) {

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
+use kernels::dense::DenseShape;
 use kernels::optimizer::{self, Lookahead};
 
-use super::{Moments, OptimizerConfig, Step};
+use super::{Adam, Moments, OptimizerConfig, Step};
 
 /// Applies `gradient` to `variable`, both on the CPU.
 pub(super) fn apply(
@@ -17,6 +18,19 @@ pub(super) fn apply(
 ) -> Result<()> {
     let operation = InPlace { config, step, moments: RefCell::new(moments) };
     variable.inplace_op2(&gradient.contiguous()?, &operation)
+}
+
+/// Applies the gradient of a dense layer's weights, given by its factors, all on the CPU.
+pub(super) fn apply_product(
+    adam: &Adam,
+    step: Step,
+    variable: &Var,
+    inputs: &Tensor,
+    grad_output: &Tensor,
+    moments: &mut Moments<Vec<f32>>,
+) -> Result<()> {
+    let operation = DenseInPlace { adam, step, moments: RefCell::new(moments) };
+    variable.inplace_op3(&inputs.contiguous()?, &grad_output.contiguous()?, &operation)
 }
 
 /// The operation as candle wants it: it may change its first operand, and has no `&mut self` for
@@ -39,25 +53,14 @@ impl InplaceOp2 for InPlace<'_> {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<()> {
-        let (Some((start, end)), Some((gradient_start, gradient_end))) =
-            (variable_layout.contiguous_offsets(), gradient_layout.contiguous_offsets())
-        else {
-            bail!("a variable is not contiguous, expected it as it was made")
-        };
-        let CpuStorage::F32(values) = variable else { bail!("a variable is not f32") };
-        let values = &mut values[start..end];
-        let gradient = &gradient.as_slice::<f32>()?[gradient_start..gradient_end];
+        let values = values_mut(variable, variable_layout)?;
+        let gradient = values_of(gradient, gradient_layout)?;
         let mut moments = self.moments.borrow_mut();
         let Moments { momentum, velocity } = &mut **moments;
         let learning_rate = self.step.learning_rate;
         match self.config {
             OptimizerConfig::Adam(adam) => optimizer::adam(
-                optimizer::Adam {
-                    learning_rate,
-                    beta_1: adam.beta_1.get(),
-                    beta_2: adam.beta_2.get(),
-                    epsilon: adam.epsilon.get(),
-                },
+                settings(adam, learning_rate),
                 self.step.number,
                 values,
                 gradient,
@@ -86,5 +89,67 @@ impl InplaceOp2 for InPlace<'_> {
             ),
         }
         Ok(())
+    }
+}
+
+/// As [`InPlace`], for a gradient in two factors.
+struct DenseInPlace<'a> {
+    adam: &'a Adam,
+    step: Step,
+    moments: RefCell<&'a mut Moments<Vec<f32>>>,
+}
+
+impl InplaceOp3 for DenseInPlace<'_> {
+    fn name(&self) -> &'static str {
+        "optimizer-step-of-dense"
+    }
+
+    fn cpu_fwd(
+        &self,
+        variable: &mut CpuStorage,
+        variable_layout: &Layout,
+        inputs: &CpuStorage,
+        inputs_layout: &Layout,
+        grad_output: &CpuStorage,
+        grad_layout: &Layout,
+    ) -> Result<()> {
+        let (batch, in_features) = inputs_layout.shape().dims2()?;
+        let (_, out_features) = grad_layout.shape().dims2()?;
+        let mut moments = self.moments.borrow_mut();
+        let Moments { momentum, velocity } = &mut **moments;
+        optimizer::adam_dense(
+            settings(self.adam, self.step.learning_rate),
+            self.step.number,
+            DenseShape { batch, in_features, out_features },
+            values_of(inputs, inputs_layout)?,
+            values_of(grad_output, grad_layout)?,
+            values_mut(variable, variable_layout)?,
+            momentum,
+            velocity,
+        );
+        Ok(())
+    }
+}
+
+fn settings(adam: &Adam, learning_rate: f64) -> optimizer::Adam {
+    optimizer::Adam {
+        learning_rate,
+        beta_1: adam.beta_1.get(),
+        beta_2: adam.beta_2.get(),
+        epsilon: adam.epsilon.get(),
+    }
+}
+
+fn values_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
+        _ => bail!("a variable is not contiguous f32, expected it as it was made"),
+    }
+}
+
+fn values_of<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => bail!("a gradient is not contiguous, expected it as its caller made it"),
     }
 }

@@ -6,6 +6,7 @@ use kernels::buffers::Buffer;
 use kernels::convolution::{self, Before};
 
 use super::{Kept, NAME, Stretch, StretchLayer};
+use crate::Gradient;
 use crate::layers::with_values;
 
 /// Images whose gradients are computed at a time: enough to share the work on the filters, few enough that two activations'
@@ -42,7 +43,10 @@ impl Stretch {
         }
         for (layer, gradients) in self.layers[first..].iter().zip(gradients) {
             if let Some(LayerGradients { weights, bias }) = gradients {
-                layer.parameters.add_gradients(weights, bias)?;
+                let parameters = &layer.parameters;
+                let weights =
+                    Tensor::from_vec(weights, parameters.weights.shape(), plain.device())?;
+                parameters.add_gradients(Gradient::Whole(weights), bias)?;
             }
         }
         Ok(grad_plain)
