@@ -5,9 +5,12 @@
 """Keras's side of `cargo xtask bench`: reads a case's name a line, does it, prints the seconds.
 
     python crates/train/benches/peer_keras.py THREADS
+
+At `peak` it prints the most memory that the process has held, in bytes.
 """
 
 import os
+import resource
 import sys
 import time
 
@@ -39,7 +42,8 @@ def build():
     hidden = layers.Dense(4096, activation="relu")(layers.Flatten()(pool5))
     head = keras.Model(pool5, layers.Dense(CLASSES, activation="softmax")(hidden))
     base = keras.Model(images, last(lower(images)))
-    return base, last, head, keras.Model(images, head(base(images)))
+    upper = keras.Model(pool4, head(last(pool4)))
+    return base, last, head, upper, keras.Model(images, head(base(images)))
 
 
 def gradients_of_sum(model):
@@ -55,17 +59,22 @@ def gradients_of_sum(model):
 def main():
     threads = int(sys.argv[1])
     tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-    base, last, head, whole = build()
-    for model in (head, whole):
+    base, last, head, upper, whole = build()
+    classifiers = {"head": head, "stage-two": upper, "whole": whole}
+    for model in classifiers.values():
         model.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
     forward = tensorflow.function(lambda inputs: base(inputs, training=False))
     steps = {"step": gradients_of_sum(base), "last-block": gradients_of_sum(last)}
     random = numpy.random.default_rng(1)
     print(f"Keras {keras.__version__}, TF {tensorflow.__version__}", flush=True)
+    shapes = {"last-block": (14, 14, 512), "stage-two": (14, 14, 512), "head": (7, 7, 512)}
     for line in sys.stdin:
+        if line.strip() == "peak":
+            print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+            continue
         case, images = line.strip().rsplit("-", 1)
         images = int(images)
-        shape = {"last-block": (14, 14, 512), "head": (7, 7, 512)}.get(case, (224, 224, 3))
+        shape = shapes.get(case, (224, 224, 3))
         inputs = random.random((images, *shape), dtype=numpy.float32) * 2 - 1
         labels = numpy.arange(images) * 37 % CLASSES
         tensors = tensorflow.constant(inputs)
@@ -75,7 +84,7 @@ def main():
         elif case in steps:
             [gradient.numpy() for gradient in steps[case](tensors)]
         else:
-            (head if case == "head" else whole).train_on_batch(inputs, labels)
+            classifiers[case].train_on_batch(inputs, labels)
         print(time.perf_counter() - start, flush=True)
 
 

@@ -5,8 +5,11 @@
 """PyTorch's side of `cargo xtask bench`: reads a case's name a line, does it, prints the seconds.
 
     python crates/train/benches/peer_pytorch.py THREADS
+
+At `peak` it prints the most memory that the process has held, in bytes.
 """
 
+import resource
 import sys
 import time
 
@@ -35,6 +38,8 @@ class Cases:
             nn.Flatten(), nn.Linear(25088, 4096), nn.ReLU(inplace=True), nn.Linear(4096, CLASSES)
         )
         self.base = nn.Sequential(self.lower, self.last)
+        self.upper = nn.Sequential(self.last, self.head)
+        self.of_upper = torch.optim.Adam(self.upper.parameters(), 1e-4, fused=True)
         self.of_head = torch.optim.Adam(self.head.parameters(), 1e-4, fused=True)
         self.of_all = torch.optim.Adam(
             [*self.base.parameters(), *self.head.parameters()], 1e-4, fused=True
@@ -42,7 +47,11 @@ class Cases:
 
     def run(self, case):
         images = int(case.rsplit("-", 1)[1])
-        shape = {"last-block-32": (512, 14, 14), "head-32": (512, 7, 7)}.get(case, (3, 224, 224))
+        shape = {
+            "last-block-32": (512, 14, 14),
+            "stage-two-32": (512, 14, 14),
+            "head-32": (512, 7, 7),
+        }.get(case, (3, 224, 224))
         inputs = torch.rand(images, *shape) * 2 - 1
         labels = torch.arange(images) * 37 % CLASSES
         start = time.perf_counter()
@@ -59,6 +68,10 @@ class Cases:
             self.of_head.zero_grad()
             nn.functional.cross_entropy(self.head(inputs), labels).backward()
             self.of_head.step()
+        elif case.startswith("stage-two"):
+            self.of_upper.zero_grad()
+            nn.functional.cross_entropy(self.upper(inputs), labels).backward()
+            self.of_upper.step()
         else:
             self.of_all.zero_grad()
             nn.functional.cross_entropy(self.head(self.base(inputs)), labels).backward()
@@ -71,7 +84,10 @@ def main():
     cases = Cases()
     print(f"PyTorch {torch.__version__.split('+')[0]}", flush=True)
     for line in sys.stdin:
-        print(cases.run(line.strip()), flush=True)
+        if line.strip() == "peak":
+            print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+        else:
+            print(cases.run(line.strip()), flush=True)
 
 
 if __name__ == "__main__":

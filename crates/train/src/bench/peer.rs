@@ -1,15 +1,56 @@
-//! A peer: a Python process that does a case when it is told its name, and answers with the time.
+//! A process that does a case when it is told its name, and answers with the time: our own, or a peer's.
 
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    str::FromStr,
 };
 
 use super::Case;
 use crate::Error;
 
-/// A running peer; it ends with this value.
+/// The peers that there are scripts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerKind {
+    /// All cases but `prepare`.
+    PyTorch,
+    /// Likewise, on TensorFlow.
+    Keras,
+    /// `prepare` alone.
+    Pillow,
+}
+
+impl PeerKind {
+    /// The name of its script.
+    pub fn script(self) -> &'static str {
+        match self {
+            Self::PyTorch => "peer_pytorch.py",
+            Self::Keras => "peer_keras.py",
+            Self::Pillow => "peer_pillow.py",
+        }
+    }
+
+    /// Whether its script knows the case.
+    pub fn does(self, case: Case) -> bool {
+        (self == Self::Pillow) == (case == Case::Prepare)
+    }
+}
+
+impl FromStr for PeerKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "pytorch" => Ok(Self::PyTorch),
+            "keras" => Ok(Self::Keras),
+            "pillow" => Ok(Self::Pillow),
+            _ => Err(format!("`{name}` is no peer, expected pytorch, keras or pillow")),
+        }
+    }
+}
+
+/// A running process; it ends with this value.
 #[derive(Debug)]
 pub struct Peer {
     name: String,
@@ -19,28 +60,41 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts a script, which says its name and version on its first line.
+    /// Starts a peer's script, which says its name and version on its first line.
     ///
     /// # Errors
     ///
     /// [`Error::Peer`] if it does not start.
+    pub fn script(python: &Path, script: &Path, threads: usize) -> Result<Self, Error> {
+        let mut command = Command::new(python);
+        command.arg(script).arg(threads.to_string());
+        Self::start(&script.display().to_string(), command)
+    }
+
+    /// Starts a program that calls [`serve`](super::serve) when it is given this argument.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Never: the process is asked for both of its ends.
-    pub fn start(python: &Path, script: &Path, threads: usize) -> Result<Self, Error> {
-        let problem = |problem: String| Error::Peer { name: script.display().to_string(), problem };
-        let mut child = Command::new(python)
-            .arg(script)
-            .arg(threads.to_string())
+    /// [`Error::Peer`] if it does not start.
+    pub fn own(program: &Path, argument: &str, threads: usize) -> Result<Self, Error> {
+        let mut command = Command::new(program);
+        command.arg(argument).env("RAYON_NUM_THREADS", threads.to_string());
+        Self::start("ours", command)
+    }
+
+    fn start(name: &str, mut command: Command) -> Result<Self, Error> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| problem(format!("{}: {error}", python.display())))?;
+            .map_err(|error| Error::Peer {
+                name: name.to_owned(),
+                problem: format!("{}: {error}", command.get_program().display()),
+            })?;
         let to = child.stdin.take().expect("it was asked for");
         let from = BufReader::new(child.stdout.take().expect("it was asked for"));
-        let mut peer = Self { name: script.display().to_string(), child, to, from };
+        let mut peer = Self { name: name.to_owned(), child, to, from };
         peer.name = peer.line()?;
         Ok(peer)
     }
@@ -51,18 +105,22 @@ impl Peer {
     }
 
     /// Has it do a case once; returns the seconds that it took.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Peer`] if it ends or answers with no number.
-    pub fn run(&mut self, case: Case) -> Result<f64, Error> {
+    pub(super) fn seconds(&mut self, request: &str) -> Result<f64, Error> {
+        self.ask(request)
+    }
+
+    /// The most memory that it has held so far.
+    pub(super) fn peak_bytes(&mut self) -> Result<u64, Error> {
+        self.ask("peak")
+    }
+
+    fn ask<T: FromStr>(&mut self, request: &str) -> Result<T, Error> {
         let problem = |name: &str, problem: String| Error::Peer { name: name.to_owned(), problem };
-        writeln!(self.to, "{}", case.name())
+        writeln!(self.to, "{request}")
             .and_then(|()| self.to.flush())
             .map_err(|error| problem(&self.name, error.to_string()))?;
         let line = self.line()?;
-        line.parse()
-            .map_err(|_| problem(&self.name, format!("answered `{line}` to {}", case.name())))
+        line.parse().map_err(|_| problem(&self.name, format!("answered `{line}` to `{request}`")))
     }
 
     fn line(&mut self) -> Result<String, Error> {
@@ -72,7 +130,7 @@ impl Peer {
             Ok(1..) => Ok(line.trim().to_owned()),
             _ => Err(Error::Peer {
                 name: self.name.clone(),
-                problem: "ended without an answer; run the script by hand to see why".to_owned(),
+                problem: "ended without an answer; run it by hand to see why".to_owned(),
             }),
         }
     }

@@ -1,46 +1,74 @@
-//! `cargo xtask bench`: how fast the arithmetic is, in turn with PyTorch and Keras.
+//! `cargo xtask bench`: how fast the arithmetic is, in turn with PyTorch, Keras and Pillow.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
-use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use anyhow::Context;
 use clap::Parser;
-use train::bench::{Bench, Case, Peer, measure, table};
+use serde_json::json;
+use train::bench::{
+    Case, Machine, Peer, PeerKind, experiments, layers, layers_table, measure, serve, table,
+};
 
 /// Measures the parts of training on the CPU, ours and those of peers in turn
+///
+/// Every case runs in fresh processes. `bound` is the part of our time that the products would take at the machine's peak and
+/// the optimizer's bytes at its bandwidth, which are measured first.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask bench", version, after_help = EXAMPLES)]
 struct Arguments {
-    /// A Python that has PyTorch or Keras; without it only ours is measured
+    /// A Python that has PyTorch, Keras or Pillow; without it only ours is measured
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
     /// The peers to measure
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "pytorch,keras")]
-    peers: Vec<String>,
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "pytorch,keras,pillow"
+    )]
+    peers: Vec<PeerKind>,
     /// A case to measure; may be repeated [default: all]
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<Case>,
+    /// A folder of faces, for the case `prepare`; without it that one is left out
+    #[arg(long, value_name = "DIR")]
+    faces: Option<PathBuf>,
     /// Times that each is measured, after one to warm up
     #[arg(long, value_name = "N", default_value = "5")]
     repetitions: NonZeroUsize,
-    /// Threads of the peers; ours uses as many as the machine has, or `RAYON_NUM_THREADS`
-    #[arg(long, value_name = "N", default_value = "2")]
-    threads: usize,
-    /// Where to write the times as JSON too
+    /// Threads, ours and the peers' [default: as many as the machine has]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Measures our convolutions one by one instead, on this many images
+    #[arg(long, value_name = "IMAGES", conflicts_with_all = ["python", "cases", "faces"])]
+    layers: Option<NonZeroUsize>,
+    /// Where to write what was measured, as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Does what is asked for on stdin: how this program measures itself
+    #[arg(long, hide = true)]
+    serve: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench
-  cargo xtask bench --python ~/venv/bin/python
-  cargo xtask bench --python ~/venv/bin/python --peers pytorch --case step-8 --case head-32";
+  cargo xtask bench --python ~/venv/bin/python --faces data/lfw --json bench.json
+  cargo xtask bench --python ~/venv/bin/python --peers pytorch --case step-8 --case head-32
+  cargo xtask bench --layers 8";
 
 #[global_allocator]
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let done = if arguments.serve { serve().map_err(Into::into) } else { run(&arguments) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -50,23 +78,56 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches");
-    let mut peers = Vec::new();
-    for name in arguments.python.iter().flat_map(|_| &arguments.peers) {
-        let python = arguments.python.as_deref().expect("there are no peers without it");
-        let script = folder.join(format!("peer_{name}.py"));
-        peers.push(Peer::start(python, &script, arguments.threads)?);
+    let threads = match arguments.threads {
+        Some(threads) => threads.get(),
+        None => std::thread::available_parallelism()?.get(),
+    };
+    // Threads of this process: of the machine's marks, and of single layers.
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    let machine = Machine::measured(threads);
+    let repetitions = arguments.repetitions.get();
+    if let Some(batch) = arguments.layers {
+        let times = layers(batch.get(), repetitions);
+        print!("{}", layers_table(machine, batch.get(), &times));
+        return write_json(arguments, &json!({ "machine": machine, "layers": times }));
     }
     let cases = if arguments.cases.is_empty() { &Case::ALL[..] } else { &arguments.cases };
-    let mut bench = Bench::new()?;
+    if arguments.cases.contains(&Case::Prepare) && arguments.faces.is_none() {
+        anyhow::bail!("the case prepare needs a folder of faces; give it with --faces DIR");
+    }
     let mut results = Vec::new();
     for &case in cases {
+        let request = match (case, &arguments.faces) {
+            (Case::Prepare, None) => continue,
+            (Case::Prepare, Some(faces)) => format!("{} {}", case.name(), faces.display()),
+            _ => case.name().to_owned(),
+        };
         eprintln!("bench: {}", case.name());
-        results.push(measure(case, arguments.repetitions.get(), &mut bench, &mut peers)?);
+        let processes = processes(arguments, case, threads)?;
+        results.push(measure(case, &request, repetitions, processes)?);
     }
-    print!("{}", table(&results));
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, serde_json::to_string_pretty(&results)?)?;
+    print!("{}", table(machine, &results));
+    if let Some(text) = experiments(&results) {
+        print!("\n{text}");
     }
-    Ok(())
+    write_json(arguments, &json!({ "machine": machine, "cases": results }))
+}
+
+/// Ours first, then the peers that know the case.
+fn processes(arguments: &Arguments, case: Case, threads: usize) -> anyhow::Result<Vec<Peer>> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut processes = vec![Peer::own(&program, "--serve", threads)?];
+    if let Some(python) = &arguments.python {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+        for peer in arguments.peers.iter().filter(|peer| peer.does(case)) {
+            processes.push(Peer::script(python, &folder.join(peer.script()), threads)?);
+        }
+    }
+    Ok(processes)
+}
+
+fn write_json(arguments: &Arguments, measured: &serde_json::Value) -> anyhow::Result<()> {
+    let Some(path) = &arguments.json else { return Ok(()) };
+    let text = serde_json::to_string_pretty(measured)?;
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }

@@ -1,0 +1,119 @@
+//! The convolutions of VGG16 one by one, each kernel alone.
+
+use std::time::Instant;
+
+use kernels::{
+    blocked::BlockedShape,
+    buffers::BufferStore,
+    convolution::{
+        Before, backward_images, backward_weights, forward, forward_pooled, image_backward_weights,
+        image_forward,
+    },
+};
+use model::{Cut, LayerKind};
+use serde::Serialize;
+
+use super::{bound::forward_flop, own::ARCHITECTURE};
+
+/// Times of one convolution's kernels, in seconds; the least of several.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerTimes {
+    /// The layer's name.
+    pub name: String,
+    /// Multiplications and additions of the products of each kernel.
+    pub flop: f64,
+    /// Forward, with activation, and with the pool if one follows.
+    pub forward: f64,
+    /// Gradient of the images; the first layer needs none.
+    pub backward_images: Option<f64>,
+    /// Gradients of weights and bias.
+    pub backward_weights: f64,
+}
+
+/// Measures all convolutions on a batch, each kernel once to warm up and then `repetitions` times.
+///
+/// # Panics
+///
+/// Never: the architecture has the cuts between its layers.
+pub fn layers(batch: usize, repetitions: usize) -> Vec<LayerTimes> {
+    let layers = ARCHITECTURE.layers();
+    let mut times = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let LayerKind::Convolution { out_channels, .. } = layer.kind else { continue };
+        let shape = ARCHITECTURE.shape_at(Cut::before(index)).expect("the cut is in the network");
+        let blocked = BlockedShape { batch, channels: shape[0], height: shape[1], width: shape[2] };
+        let is_pooled =
+            layers.get(index + 1).is_some_and(|next| matches!(next.kind, LayerKind::MaxPool));
+        let [forward, backward_images, backward_weights] =
+            kernels_alone(blocked, out_channels, is_pooled, index == 0, repetitions);
+        times.push(LayerTimes {
+            name: layer.name.clone(),
+            flop: batch as f64 * forward_flop(layer.kind, &shape),
+            forward,
+            backward_images: (index > 0).then_some(backward_images),
+            backward_weights,
+        });
+    }
+    times
+}
+
+/// Times of the three kernels of a convolution.
+fn kernels_alone(
+    shape: BlockedShape,
+    out_channels: usize,
+    is_pooled: bool,
+    reads_plain: bool,
+    repetitions: usize,
+) -> [f64; 3] {
+    let written = BlockedShape { channels: out_channels, ..shape };
+    let store = BufferStore::default();
+    let filled = |length, value| {
+        let mut buffer = store.take(length);
+        buffer.fill(value);
+        buffer
+    };
+    let weights: Vec<f32> = (0..out_channels * shape.channels * 9)
+        .map(|index| ((index * 7919 % 2003) as f32 - 1001.0) / 1001.0)
+        .collect();
+    let bias = vec![0.5; out_channels];
+    let images = filled(if reads_plain { shape.plain_len() } else { shape.len() }, 0.5);
+    let grad = filled(written.len(), 0.25);
+    let mut output = filled(written.len().max(shape.len()), 0.0);
+    let mut winners = vec![0; written.pooled().winners_len()];
+    let forward = least_seconds(repetitions, || {
+        let output = &mut output[..if is_pooled { written.pooled() } else { written }.len()];
+        if reads_plain {
+            image_forward(shape, &images, &weights, &bias, output);
+        } else if is_pooled {
+            forward_pooled(shape, &images, &weights, &bias, output, &mut winners);
+        } else {
+            forward(shape, &images, &weights, &bias, output);
+        }
+    });
+    let backward_images = if reads_plain {
+        0.0
+    } else {
+        let output = &mut output[..shape.len()];
+        let before = Before::Activation(&images);
+        least_seconds(repetitions, || {
+            backward_images(shape, out_channels, &weights, &grad, before, output);
+        })
+    };
+    let mut grad_weights = vec![0.0; weights.len()];
+    let mut grad_bias = vec![0.0; bias.len()];
+    let kernel = if reads_plain { image_backward_weights } else { backward_weights };
+    let backward_weights = least_seconds(repetitions, || {
+        kernel(shape, out_channels, &images, &grad, &mut grad_weights, &mut grad_bias);
+    });
+    [forward, backward_images, backward_weights]
+}
+
+fn least_seconds(repetitions: usize, mut work: impl FnMut()) -> f64 {
+    work();
+    let time = |_| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    (0..repetitions).map(time).fold(f64::INFINITY, f64::min)
+}
