@@ -2,15 +2,21 @@
 //! channels that the kernels work on, and nothing is kept or computed that no gradient needs.
 
 mod backward;
+mod forward;
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
-use kernels::blocked::{self, BlockedShape};
+use kernels::blocked::BlockedShape;
 use kernels::buffers::{Buffer, BufferStore};
-use kernels::convolution::{self, FEW_CHANNELS};
+use kernels::convolution::FEW_CHANNELS;
 
 use super::{Parameters, Pooling, values, with_values};
+
+/// Elements of the largest activation that a part of the batch may have: enough images to share the work on the filters, few
+/// enough that what is not kept weighs less than what is. Eight images of 224 px; tests go by parts of small ones too.
+const PART_ELEMENTS: usize = if cfg!(test) { 20_000 } else { 27_000_000 };
 
 /// Where activations are kept, and gradients of activations.
 #[derive(Debug, Clone, Default)]
@@ -68,14 +74,14 @@ struct Stretch {
     /// The lowest layer that a gradient reaches.
     first_kept: Option<usize>,
     output: BlockedShape,
-    /// What the backward pass needs of the layers from `first_kept` on.
-    kept: OnceLock<Kept>,
+    /// What the backward pass needs, for each part of the batch.
+    kept: OnceLock<Vec<Kept>>,
     buffers: Buffers,
 }
 
-/// Activations that the backward pass reads.
+/// Activations of a part of the batch that the backward pass reads, of the layers from the lowest on that a gradient reaches.
 struct Kept {
-    /// Inputs of the layers; of the first layer of the stretch, if it reads plain images, none.
+    /// Inputs of the layers; none where these are plain images, or recomputed.
     inputs: Vec<Option<Buffer<f32>>>,
     /// Of each layer with a pool.
     winners: Vec<Option<Buffer<u8>>>,
@@ -102,77 +108,48 @@ impl StretchLayer {
     fn reads_plain(&self, index: usize) -> bool {
         index == 0 && self.shape.channels <= FEW_CHANNELS
     }
+}
 
-    /// Runs the layer, on plain images if there are no others.
-    fn forward(
-        &self,
-        plain: &[f32],
-        images: Option<&[f32]>,
-        buffers: &Buffers,
-    ) -> Result<(Buffer<f32>, Option<Buffer<u8>>)> {
-        let Parameters { weights, bias, .. } = &self.parameters;
-        let (convolved, written) = (self.convolved_shape()?, self.output_shape()?);
-        let mut output = buffers.values.take(written.len());
-        let mut winners = match self.pooling {
-            Pooling::None => None,
-            Pooling::Max => Some(buffers.winners.take(written.winners_len())),
-        };
-        with_values(weights, NAME, |weights| {
-            with_values(bias, NAME, |bias| match (images, &mut winners) {
-                (None, None) => {
-                    convolution::image_forward(self.shape, plain, weights, bias, &mut output);
-                }
-                (None, Some(winners)) => {
-                    let mut full = buffers.values.take(convolved.len());
-                    convolution::image_forward(self.shape, plain, weights, bias, &mut full);
-                    blocked::pool(convolved, &full, &mut output, winners);
-                }
-                (Some(images), None) => {
-                    convolution::forward(self.shape, images, weights, bias, &mut output);
-                }
-                (Some(images), Some(winners)) => convolution::forward_pooled(
-                    self.shape,
-                    images,
-                    weights,
-                    bias,
-                    &mut output,
-                    winners,
-                ),
-            })
-        })??;
-        Ok((output, winners))
+/// Some images of the batch, which go through the stretch together.
+#[derive(Clone, Copy)]
+struct Part {
+    first_image: usize,
+    images: usize,
+}
+
+impl Part {
+    /// Where these images' part lies in something that is there for the whole batch.
+    fn range(self, length: usize, batch: usize) -> Range<usize> {
+        let of_image = length / batch;
+        self.first_image * of_image..(self.first_image + self.images) * of_image
+    }
+
+    /// The shape of these images, from that of the batch.
+    fn of(self, batch: BlockedShape) -> BlockedShape {
+        BlockedShape { batch: self.images, ..batch }
     }
 }
 
 impl Stretch {
-    fn forward(&self, plain: &[f32]) -> Result<Vec<f32>> {
-        let first = &self.layers[0];
-        let mut images = (!first.reads_plain(0)).then(|| {
-            let mut images = self.buffers.values.take(first.shape.len());
-            blocked::block(first.shape, plain, &mut images);
-            images
-        });
-        let mut kept = Kept { inputs: Vec::new(), winners: Vec::new(), output: None };
-        for (index, layer) in self.layers.iter().enumerate() {
-            let (output, winners) = layer.forward(plain, images.as_deref(), &self.buffers)?;
-            let input = images.replace(output);
-            if self.first_kept.is_some_and(|first| first <= index) {
-                kept.inputs.push(input);
-                kept.winners.push(winners);
-            }
+    /// The batch in parts, as even as they can be.
+    fn parts(&self) -> Result<Vec<Part>> {
+        let mut largest = 1;
+        for layer in &self.layers {
+            let of_image = BlockedShape { batch: 1, ..layer.convolved_shape()? };
+            largest = largest.max(of_image.len());
         }
-        let images = images.expect("a stretch has at least one layer");
-        let mut output = vec![0.0; self.output.plain_len()];
-        blocked::unblock(self.output, &images, &mut output);
-        if self.first_kept.is_some() {
-            if self.layers.last().is_some_and(|layer| layer.pooling == Pooling::None) {
-                kept.output = Some(images);
-            }
-            if self.kept.set(kept).is_err() {
-                unreachable!("the operation is made for one use");
-            }
-        }
-        Ok(output)
+        let batch = self.output.batch;
+        let count = batch.div_ceil((PART_ELEMENTS / largest).max(1));
+        let starts = |part: usize| part * batch / count;
+        let part =
+            |part| Part { first_image: starts(part), images: starts(part + 1) - starts(part) };
+        Ok((0..count).map(part).collect())
+    }
+
+    /// Whether the backward pass computes the input of a layer anew: what a layer made of plain images weighs as much as
+    /// all other activations of the first two blocks, and costs a hundredth of the pass.
+    fn is_recomputed(&self, index: usize) -> bool {
+        index == 1 && self.layers[0].reads_plain(0) && self.layers[0].pooling == Pooling::None
     }
 }
 

@@ -1,17 +1,13 @@
-//! The backward pass of a stretch, some images at a time.
+//! The backward pass of a stretch, a part of the batch at a time.
 
 use candle_core::{Result, Tensor};
 use kernels::blocked::{self, BlockedShape, mask_gradient, unpool_gradient};
 use kernels::buffers::Buffer;
 use kernels::convolution::{self, Before};
 
-use super::{Kept, NAME, Stretch, StretchLayer};
+use super::{Kept, NAME, Part, Stretch, StretchLayer};
 use crate::Gradient;
 use crate::layers::with_values;
-
-/// Images whose gradients are computed at a time: enough to share the work on the filters, few enough that two activations'
-/// gradients of the first block weigh less than the activations that are kept.
-const BACKWARD_IMAGES: usize = 16;
 
 /// Gradients of the parameters of a layer.
 struct LayerGradients {
@@ -29,16 +25,13 @@ impl Stretch {
         let mut gradients: Vec<Option<LayerGradients>> = learning.collect();
         let mut grad_plain = plain.track_op().then(|| vec![0.0; plain.elem_count()]);
         let batch = self.output.batch;
-        for first_image in (0..batch).step_by(BACKWARD_IMAGES) {
-            let images = BACKWARD_IMAGES.min(batch - first_image);
-            let part = Part { stretch: self, first, kept, first_image, images };
-            let grad_output = part.of(grad_output);
-            let of_image = plain.elem_count() / batch;
-            let grad_plain = grad_plain
-                .as_mut()
-                .map(|grad| &mut grad[first_image * of_image..][..images * of_image]);
+        for (part, kept) in self.parts()?.into_iter().zip(kept) {
+            let grad_output = &grad_output[part.range(grad_output.len(), batch)];
+            let range = part.range(plain.elem_count(), batch);
+            let grad_plain = grad_plain.as_mut().map(|grad| &mut grad[range.clone()]);
+            let way = WayBack { stretch: self, part, first, kept };
             with_values(plain, NAME, |plain| {
-                part.backward(part.of(plain), grad_output, &mut gradients, grad_plain)
+                way.backward(&plain[range.clone()], grad_output, &mut gradients, grad_plain)
             })??;
         }
         for (layer, gradients) in self.layers[first..].iter().zip(gradients) {
@@ -65,36 +58,28 @@ impl StretchLayer {
     }
 }
 
-/// Some images of a batch on their way back.
+/// A part of a batch on its way back.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct WayBack<'a> {
     stretch: &'a Stretch,
+    part: Part,
     /// The lowest layer that a gradient reaches.
     first: usize,
     kept: &'a Kept,
-    first_image: usize,
-    images: usize,
 }
 
-impl<'a> Part<'a> {
-    /// These images' part of something that is there for the whole batch.
-    fn of<'v, T>(&self, values: &'v [T]) -> &'v [T] {
-        let of_image = values.len() / self.stretch.output.batch;
-        &values[self.first_image * of_image..][..self.images * of_image]
-    }
-
+impl WayBack<'_> {
     fn shape(&self, of_batch: BlockedShape) -> BlockedShape {
-        BlockedShape { batch: self.images, ..of_batch }
+        self.part.of(of_batch)
     }
 
-    /// What a layer read, if these were no plain images.
-    fn input(&self, index: usize) -> Option<&'a [f32]> {
-        self.kept.inputs[index - self.first].as_deref().map(|values| self.of(values))
-    }
-
-    /// Of a layer with a pool.
-    fn winners(&self, index: usize) -> Option<&'a [u8]> {
-        self.kept.winners[index - self.first].as_deref().map(|values| self.of(values))
+    /// What a layer read, if it is not kept but recomputed.
+    fn recomputed_input(&self, index: usize, plain: &[f32]) -> Result<Option<Buffer<f32>>> {
+        if !self.stretch.is_recomputed(index) {
+            return Ok(None);
+        }
+        let Stretch { layers, buffers, .. } = self.stretch;
+        Ok(Some(layers[0].forward(self.part, plain, None, buffers)?.0))
     }
 
     /// Adds these images' gradients of the parameters.
@@ -109,17 +94,19 @@ impl<'a> Part<'a> {
         let mut grad = self.last_gradient(grad_output)?;
         for (index, layer) in layers.iter().enumerate().skip(self.first).rev() {
             let shape = self.shape(layer.shape);
+            let recomputed = self.recomputed_input(index, plain)?;
+            let kept = self.kept.inputs[index - self.first].as_deref();
+            let input = recomputed.as_deref().or(kept);
             if let Some(LayerGradients { weights, bias }) = &mut gradients[index - self.first] {
                 let channels = layer.convolved_shape()?.channels;
-                let (kernel, images): (fn(_, _, &_, &_, &mut _, &mut _), _) =
-                    match self.input(index) {
-                        Some(images) => (convolution::backward_weights, images),
-                        None => (convolution::image_backward_weights, plain),
-                    };
+                let (kernel, images): (fn(_, _, &_, &_, &mut _, &mut _), _) = match input {
+                    Some(images) => (convolution::backward_weights, images),
+                    None => (convolution::image_backward_weights, plain),
+                };
                 kernel(shape, channels, images, &grad, weights.as_mut_slice(), bias.as_mut_slice());
             }
             if index > self.first || grad_plain.is_some() {
-                grad = self.gradient_before(index, &grad)?;
+                grad = self.gradient_before(index, input, &grad)?;
             }
         }
         if let Some(grad_plain) = grad_plain {
@@ -129,16 +116,21 @@ impl<'a> Part<'a> {
     }
 
     /// The gradient of the sums of the layer before, or of the plain images, from that of a layer's sums.
-    fn gradient_before(&self, index: usize, grad: &[f32]) -> Result<Buffer<f32>> {
+    fn gradient_before(
+        &self,
+        index: usize,
+        input: Option<&[f32]>,
+        grad: &[f32],
+    ) -> Result<Buffer<f32>> {
         let layer = &self.stretch.layers[index];
         let shape = self.shape(layer.shape);
         let (before, shape_before) = if index == self.first {
             (Before::Nothing, shape)
-        } else if let Some(winners) = self.winners(index - 1) {
+        } else if let Some(winners) = self.kept.winners[index - 1 - self.first].as_deref() {
             let shape = self.shape(self.stretch.layers[index - 1].convolved_shape()?);
             (Before::Pool { winners, shape }, shape)
         } else {
-            let images = self.input(index).expect("only the first layer reads plain images");
+            let images = input.expect("only the first layer reads plain images");
             (Before::Activation(images), shape)
         };
         let channels = layer.convolved_shape()?.channels;
@@ -158,12 +150,12 @@ impl<'a> Part<'a> {
         let mut blocked = buffers.values.take(written.len());
         blocked::block(written, grad_output, &mut blocked);
         let mut grad = buffers.values.take(convolved.len());
-        if let Some(winners) = self.winners(last) {
+        if let Some(winners) = self.kept.winners[last - self.first].as_deref() {
             unpool_gradient(convolved, winners, &blocked, &mut grad);
         } else {
             let output = self.kept.output.as_deref();
             let output = output.expect("the output of a layer without a pool is kept");
-            mask_gradient(convolved, self.of(output), &blocked, &mut grad);
+            mask_gradient(convolved, output, &blocked, &mut grad);
         }
         Ok(grad)
     }
