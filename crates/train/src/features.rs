@@ -17,7 +17,7 @@ use model::{Cut, Mode, Vgg16};
 
 use crate::{
     Error,
-    training::{Inputs, Interrupt},
+    training::{Inputs, Interrupt, for_each_batch},
 };
 
 /// Images that go through the frozen layers at once.
@@ -38,16 +38,16 @@ pub fn compute(
 ) -> Result<FeatureFile, Error> {
     let images = inputs.len();
     progress.set_length(images as u64);
-    for start in (0..images).step_by(BATCH) {
+    let all: Vec<usize> = (0..images).collect();
+    for_each_batch(inputs, all.chunks(BATCH), 0, network.device(), |indices, batch| {
         if interrupt.is_raised() {
             return Err(Error::InterruptedFeatures);
         }
-        let indices: Vec<usize> = (start..images.min(start + BATCH)).collect();
-        let batch = inputs.read(&indices, 0, network.device())?;
-        let features = network.forward(from, to, &batch, Mode::Eval)?;
+        let features = network.forward(from, to, batch, Mode::Eval)?;
         writer.append(&features.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?)?;
         progress.inc(indices.len() as u64);
-    }
+        Ok(())
+    })?;
     progress.finish_and_clear();
     writer.finish()
 }

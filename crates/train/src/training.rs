@@ -1,5 +1,6 @@
 //! The training itself: what starts, the stages of a fold, the folds of a run.
 
+mod batches;
 mod evaluation;
 mod experiment;
 mod fold;
@@ -10,6 +11,7 @@ mod plan;
 mod stage;
 mod streams;
 
+pub(crate) use batches::for_each_batch;
 pub use experiment::{Config, WeightsChoice, run};
 pub(crate) use experiment::{Experiment, file_normalization};
 pub(crate) use initial_weights::refuse_wrong_shapes;

@@ -135,16 +135,19 @@ impl FeatureFile {
     pub fn read(&self, indices: &[usize]) -> Result<Vec<f32>, Error> {
         let failed = |source| Error::Read { path: self.path.clone(), source };
         let floats: usize = self.shape.iter().product();
-        let mut features = Vec::with_capacity(indices.len() * floats);
-        let mut bytes = vec![0; floats * FLOAT_BYTES];
+        let mut features = vec![0_f32; indices.len() * floats];
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for &index in indices {
+        for (&index, of_image) in indices.iter().zip(features.chunks_exact_mut(floats)) {
             assert!(index < self.images, "image {index} of {}", self.images);
-            let start = self.first_byte + (index * bytes.len()) as u64;
+            let start = self.first_byte + (index * floats * FLOAT_BYTES) as u64;
             file.seek(SeekFrom::Start(start)).map_err(failed)?;
-            file.read_exact(&mut bytes).map_err(failed)?;
-            let (values, _) = bytes.as_chunks::<FLOAT_BYTES>();
-            features.extend(values.iter().map(|&value| f32::from_le_bytes(value)));
+            // Straight into their place: the file has the bytes of little-endian machines.
+            file.read_exact(bytemuck::cast_slice_mut(of_image)).map_err(failed)?;
+        }
+        if cfg!(target_endian = "big") {
+            for value in &mut features {
+                *value = f32::from_bits(value.to_bits().swap_bytes());
+            }
         }
         Ok(features)
     }
@@ -218,10 +221,13 @@ impl FeatureWriter {
     pub fn append(&mut self, features: &[f32]) -> Result<(), Error> {
         self.missing_floats =
             self.missing_floats.checked_sub(features.len()).expect("no more features than images");
-        let bytes: Vec<u8> = features.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.output
-            .write_all(&bytes)
-            .map_err(|source| Error::Write { path: self.path.clone(), source })
+        let written = if cfg!(target_endian = "big") {
+            let bytes: Vec<u8> = features.iter().flat_map(|value| value.to_le_bytes()).collect();
+            self.output.write_all(&bytes)
+        } else {
+            self.output.write_all(bytemuck::cast_slice(features))
+        };
+        written.map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 
     /// Completes the file, gives it its name, and opens it.

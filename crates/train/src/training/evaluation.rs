@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use indicatif::ProgressBar;
 use model::{Cut, Mode, Vgg16};
 
-use super::{Inputs, Interrupt};
+use super::{Inputs, Interrupt, for_each_batch};
 use crate::{
     Error,
     loss::{LossKind, losses},
@@ -61,19 +61,20 @@ pub(crate) fn evaluate(
     progress.set_length(held.indices.len() as u64);
     let mut predictions = Vec::with_capacity(held.indices.len());
     let mut loss_sum = 0.0;
-    for batch in held.indices.chunks(held.batch_size) {
+    let batches = held.indices.chunks(held.batch_size);
+    for_each_batch(held.inputs, batches, 0, network.device(), |batch, inputs| {
         if interrupt.is_raised() {
             return Err(Error::Interrupted { fold });
         }
-        let inputs = held.inputs.read(batch, 0, network.device())?;
-        let logits = network.logits(held.cut, &inputs, Mode::Eval)?.to_device(&Device::Cpu)?;
+        let logits = network.logits(held.cut, inputs, Mode::Eval)?.to_device(&Device::Cpu)?;
         let labels: Vec<u32> = batch.iter().map(|&image| held.labels[image]).collect();
         let of_batch = losses(kind, &logits, &Tensor::new(labels.as_slice(), &Device::Cpu)?)?;
         loss_sum += of_batch.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>();
         let rows = logits.to_vec2::<f32>()?;
         predictions.extend(rows.iter().zip(labels).map(|(row, label)| Prediction::new(row, label)));
         progress.inc(batch.len() as u64);
-    }
+        Ok(())
+    })?;
     progress.finish_and_clear();
     Ok(Evaluation { predictions, loss: loss_sum / held.indices.len() as f64 })
 }

@@ -8,6 +8,7 @@ use model::{Cut, Mode, Vgg16};
 use super::{
     Experiment, Inputs,
     evaluation::{Evaluation, Held, evaluate},
+    for_each_batch,
     plan::StagePlan,
     streams::Stream,
 };
@@ -169,17 +170,17 @@ impl StageRun<'_> {
         ));
         progress.set_length(order.len() as u64);
         let mut running = Running::default();
-        for batch in order.chunks(recipe.batch_size.get()) {
+        let batches = order.chunks(recipe.batch_size.get());
+        for_each_batch(&inputs, batches, epoch, network.device(), |batch, images| {
             if interrupt.is_raised() {
                 return Err(Error::Interrupted { fold: self.fold.index });
             }
             *step += 1;
-            let images = inputs.read(batch, epoch, network.device())?;
             let labels: Vec<u32> = batch.iter().map(|&image| labels[image]).collect();
             let labels = Tensor::new(labels.as_slice(), network.device())?;
             let dropout_seed =
                 Stream::Dropout.seed(*seed, &[self.fold.index, self.number, epoch, *step]);
-            let logits = network.logits(cut, &images, Mode::Train { dropout_seed })?;
+            let logits = network.logits(cut, images, Mode::Train { dropout_seed })?;
             let batch_loss = loss(recipe.loss, &logits, &labels)?;
             let value = batch_loss.to_scalar::<f32>()?;
             let learning_rate = momentum.learning_rate;
@@ -206,7 +207,8 @@ impl StageRun<'_> {
             }))?;
             progress.set_message(format!("loss {:.4}", running.loss / running.images as f64));
             progress.inc(batch.len() as u64);
-        }
+            Ok(())
+        })?;
         progress.finish_and_clear();
         Ok(running)
     }
