@@ -4,7 +4,7 @@ mod dense;
 
 use rayon::prelude::*;
 
-pub use dense::adam_dense;
+pub use dense::{DenseGradient, adam_dense, rmsprop_dense, sgd_dense};
 
 use crate::vectorized::vectorized;
 
@@ -143,12 +143,7 @@ pub fn sgd(settings: Sgd, weights: &mut [f32], grad: &[f32], velocity: &mut [f32
 pub fn rmsprop(settings: RmsProp, weights: &mut [f32], grad: &[f32], mean_square: &mut [f32]) {
     assert_eq!(weights.len(), grad.len(), "weights and grad differ in length");
     assert_eq!(weights.len(), mean_square.len(), "weights and mean_square differ in length");
-    let scalars = RmsPropScalars {
-        learning_rate: rounded(settings.learning_rate),
-        rho: rounded(settings.rho),
-        gain: rounded(1.0 - settings.rho),
-        epsilon: rounded(settings.epsilon),
-    };
+    let scalars = RmsPropScalars::new(settings);
     weights
         .par_chunks_mut(TASK_LEN)
         .zip(grad.par_chunks(TASK_LEN))
@@ -187,6 +182,17 @@ struct RmsPropScalars {
     rho: f32,
     gain: f32,
     epsilon: f32,
+}
+
+impl RmsPropScalars {
+    fn new(settings: RmsProp) -> Self {
+        Self {
+            learning_rate: rounded(settings.learning_rate),
+            rho: rounded(settings.rho),
+            gain: rounded(1.0 - settings.rho),
+            epsilon: rounded(settings.epsilon),
+        }
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "weights are f32, so their factors are too")]

@@ -141,16 +141,11 @@ impl ParameterState {
         variable: &Var,
         gradient: &Gradient,
     ) -> candle_core::Result<()> {
-        match (self, config, gradient) {
-            (
-                ParameterState::InPlace(moments),
-                OptimizerConfig::Adam(adam),
-                Gradient::Product { inputs, grad_output },
-            ) => in_place::apply_product(adam, step, variable, inputs, grad_output, moments),
-            (ParameterState::InPlace(moments), _, gradient) => {
-                in_place::apply(config, step, variable, &gradient.to_tensor()?, moments)
+        match self {
+            ParameterState::InPlace(moments) => {
+                in_place::apply(config, step, variable, gradient, moments)
             }
-            (ParameterState::OnTensors(moments), _, gradient) => {
+            ParameterState::OnTensors(moments) => {
                 on_tensors::apply(config, step, variable, &gradient.to_tensor()?, moments)
             }
         }
@@ -310,9 +305,9 @@ mod tests {
         };
         let product = Gradient::Product { inputs: tensor(4, 5), grad_output: tensor(4, 3) };
         let whole = Gradient::Whole(product.to_tensor().unwrap());
-        for kind in ["adam", "sgd", "rmsprop"] {
+        for kind in ["\"adam\"", "\"sgd\"", "\"sgd\"\nmomentum = 0.9", "\"rmsprop\""] {
             let config: OptimizerConfig =
-                toml::from_str(&format!("kind = \"{kind}\"\nlearning_rate = 0.01")).unwrap();
+                toml::from_str(&format!("kind = {kind}\nlearning_rate = 0.01")).unwrap();
             let moved = |gradient: &Gradient| {
                 let weights = Var::from_tensor(&tensor(3, 5)).unwrap();
                 let mut state = ParameterState::new(&config, &weights).unwrap();

@@ -2,48 +2,74 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Var, bail};
 use kernels::dense::DenseShape;
-use kernels::optimizer::{self, Lookahead};
+use kernels::optimizer::{self as rules, DenseGradient, Lookahead};
+use model::Gradient;
 
-use super::{Adam, Moments, OptimizerConfig, Step};
+use super::{Moments, OptimizerConfig, Step};
 
 /// Applies `gradient` to `variable`, both on the CPU.
 pub(super) fn apply(
     config: &OptimizerConfig,
     step: Step,
     variable: &Var,
-    gradient: &Tensor,
+    gradient: &Gradient,
     moments: &mut Moments<Vec<f32>>,
 ) -> Result<()> {
-    let operation = InPlace { config, step, moments: RefCell::new(moments) };
-    variable.inplace_op2(&gradient.contiguous()?, &operation)
+    let operation = InPlace { rule: Rule::new(config, step), moments: RefCell::new(moments) };
+    match gradient {
+        Gradient::Whole(gradient) => variable.inplace_op2(&gradient.contiguous()?, &operation),
+        Gradient::Product { inputs, grad_output } => {
+            let (inputs, grad_output) = (inputs.contiguous()?, grad_output.contiguous()?);
+            variable.inplace_op3(&inputs, &grad_output, &operation)
+        }
+    }
 }
 
-/// Applies the gradient of a dense layer's weights, given by its factors, all on the CPU.
-pub(super) fn apply_product(
-    adam: &Adam,
-    step: Step,
-    variable: &Var,
-    inputs: &Tensor,
-    grad_output: &Tensor,
-    moments: &mut Moments<Vec<f32>>,
-) -> Result<()> {
-    let operation = DenseInPlace { adam, step, moments: RefCell::new(moments) };
-    variable.inplace_op3(&inputs.contiguous()?, &grad_output.contiguous()?, &operation)
+/// What the kernels want to know of a configuration and a step.
+#[derive(Clone, Copy)]
+enum Rule {
+    Adam(rules::Adam, u32),
+    Sgd(rules::Sgd),
+    RmsProp(rules::RmsProp),
+}
+
+impl Rule {
+    fn new(config: &OptimizerConfig, step: Step) -> Self {
+        let learning_rate = step.learning_rate;
+        match config {
+            OptimizerConfig::Adam(adam) => {
+                let (beta_1, beta_2) = (adam.beta_1.get(), adam.beta_2.get());
+                let epsilon = adam.epsilon.get();
+                Self::Adam(rules::Adam { learning_rate, beta_1, beta_2, epsilon }, step.number)
+            }
+            OptimizerConfig::Sgd(sgd) => Self::Sgd(rules::Sgd {
+                learning_rate,
+                momentum: sgd.momentum.get(),
+                lookahead: if sgd.nesterov { Lookahead::Nesterov } else { Lookahead::None },
+            }),
+            OptimizerConfig::RmsProp(rmsprop) => Self::RmsProp(rules::RmsProp {
+                learning_rate,
+                rho: rmsprop.rho.get(),
+                epsilon: rmsprop.epsilon.get(),
+            }),
+        }
+    }
 }
 
 /// The operation as candle wants it: it may change its first operand, and has no `&mut self` for
 /// the moments.
 struct InPlace<'a> {
-    config: &'a OptimizerConfig,
-    step: Step,
+    rule: Rule,
     moments: RefCell<&'a mut Moments<Vec<f32>>>,
 }
 
+const NAME: &str = "optimizer-step";
+
 impl InplaceOp2 for InPlace<'_> {
     fn name(&self) -> &'static str {
-        "optimizer-step"
+        NAME
     }
 
     fn cpu_fwd(
@@ -53,55 +79,24 @@ impl InplaceOp2 for InPlace<'_> {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<()> {
-        let values = values_mut(variable, variable_layout)?;
-        let gradient = values_of(gradient, gradient_layout)?;
+        let weights = values_mut(variable, variable_layout)?;
+        let gradient = values(gradient, gradient_layout)?;
         let mut moments = self.moments.borrow_mut();
         let Moments { momentum, velocity } = &mut **moments;
-        let learning_rate = self.step.learning_rate;
-        match self.config {
-            OptimizerConfig::Adam(adam) => optimizer::adam(
-                settings(adam, learning_rate),
-                self.step.number,
-                values,
-                gradient,
-                momentum,
-                velocity,
-            ),
-            OptimizerConfig::Sgd(sgd) => optimizer::sgd(
-                optimizer::Sgd {
-                    learning_rate,
-                    momentum: sgd.momentum.get(),
-                    lookahead: if sgd.nesterov { Lookahead::Nesterov } else { Lookahead::None },
-                },
-                values,
-                gradient,
-                momentum,
-            ),
-            OptimizerConfig::RmsProp(rmsprop) => optimizer::rmsprop(
-                optimizer::RmsProp {
-                    learning_rate,
-                    rho: rmsprop.rho.get(),
-                    epsilon: rmsprop.epsilon.get(),
-                },
-                values,
-                gradient,
-                velocity,
-            ),
+        match self.rule {
+            Rule::Adam(adam, number) => {
+                rules::adam(adam, number, weights, gradient, momentum, velocity);
+            }
+            Rule::Sgd(sgd) => rules::sgd(sgd, weights, gradient, momentum),
+            Rule::RmsProp(rmsprop) => rules::rmsprop(rmsprop, weights, gradient, velocity),
         }
         Ok(())
     }
 }
 
-/// As [`InPlace`], for a gradient in two factors.
-struct DenseInPlace<'a> {
-    adam: &'a Adam,
-    step: Step,
-    moments: RefCell<&'a mut Moments<Vec<f32>>>,
-}
-
-impl InplaceOp3 for DenseInPlace<'_> {
+impl InplaceOp3 for InPlace<'_> {
     fn name(&self) -> &'static str {
-        "optimizer-step-of-dense"
+        NAME
     }
 
     fn cpu_fwd(
@@ -115,28 +110,22 @@ impl InplaceOp3 for DenseInPlace<'_> {
     ) -> Result<()> {
         let (batch, in_features) = inputs_layout.shape().dims2()?;
         let (_, out_features) = grad_layout.shape().dims2()?;
+        let gradient = DenseGradient {
+            shape: DenseShape { batch, in_features, out_features },
+            inputs: values(inputs, inputs_layout)?,
+            grad_output: values(grad_output, grad_layout)?,
+        };
+        let weights = values_mut(variable, variable_layout)?;
         let mut moments = self.moments.borrow_mut();
         let Moments { momentum, velocity } = &mut **moments;
-        optimizer::adam_dense(
-            settings(self.adam, self.step.learning_rate),
-            self.step.number,
-            DenseShape { batch, in_features, out_features },
-            values_of(inputs, inputs_layout)?,
-            values_of(grad_output, grad_layout)?,
-            values_mut(variable, variable_layout)?,
-            momentum,
-            velocity,
-        );
+        match self.rule {
+            Rule::Adam(adam, number) => {
+                rules::adam_dense(adam, number, gradient, weights, momentum, velocity);
+            }
+            Rule::Sgd(sgd) => rules::sgd_dense(sgd, gradient, weights, momentum),
+            Rule::RmsProp(rmsprop) => rules::rmsprop_dense(rmsprop, gradient, weights, velocity),
+        }
         Ok(())
-    }
-}
-
-fn settings(adam: &Adam, learning_rate: f64) -> optimizer::Adam {
-    optimizer::Adam {
-        learning_rate,
-        beta_1: adam.beta_1.get(),
-        beta_2: adam.beta_2.get(),
-        epsilon: adam.epsilon.get(),
     }
 }
 
@@ -147,7 +136,7 @@ fn values_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mu
     }
 }
 
-fn values_of<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
         None => bail!("a gradient is not contiguous, expected it as its caller made it"),
