@@ -33,7 +33,7 @@ pub enum Before<'a> {
     },
 }
 
-/// Convolves, adds the bias and clips at zero.
+/// Convolves, adds the bias and clips at zero. Images have at least one channel.
 ///
 /// # Shapes
 ///

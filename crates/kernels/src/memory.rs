@@ -6,10 +6,10 @@ use std::ptr;
 /// The system's allocator, but for large buffers: they begin with a cache line, and get pages of 2 MiB where Linux gives
 /// them on request.
 ///
-/// The first touch of each 4 KiB page costs the kernel's time; activations of a batch and the gradient of `fc6` are
+/// The first touch of each 4 KiB page costs the kernel's time; activations of a batch and the moments of `fc6` are
 /// hundreds of MiB each, and with the usual pages touching them took as long as the arithmetic. A register of sixteen floats
 /// is as long as a cache line and costs twice where it lies across two, which all of them do in a buffer that begins
-/// anywhere. A program declares it with `#[global_allocator]`. Where large pages are not to be had, nothing changes.
+/// anywhere. Large buffers are copied when they change their size. A program declares it with `#[global_allocator]`. Where large pages are not to be had, nothing changes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LargePages;
 

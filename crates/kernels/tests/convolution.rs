@@ -311,3 +311,26 @@ fn no_images_give_zero_gradients() {
         backward_weights(convolution::backward_weights, shape, 2, &[], &[]);
     assert_eq!((grad_weights, grad_bias), (vec![0.0; 144], vec![0.0; 2]));
 }
+
+#[test]
+fn images_without_pixels_leave_gradients_as_they_are() {
+    for (channels, out_channels) in [(16, 16), (128, 128)] {
+        for (height, width) in [(0, 5), (5, 0)] {
+            let shape = BlockedShape { batch: 1, channels, height, width };
+            let grad_shape = BlockedShape { channels: out_channels, ..shape };
+            // Scratch of a kernel before, which must not show.
+            let full = BlockedShape { height: 9, width: 9, ..shape };
+            let full_grad = BlockedShape { channels: out_channels, ..full };
+            let weights = normal(1, out_channels * channels * 9);
+            let images = block(full, &normal(2, full.plain_len()));
+            let grad = block(full_grad, &normal(3, full_grad.plain_len()));
+            let kernel = convolution::backward_weights;
+            backward_weights(kernel, full, out_channels, &images, &grad);
+            let (images, grad) = (vec![0.0; shape.len()], vec![0.0; grad_shape.len()]);
+            let (found, _) = backward_weights(kernel, shape, out_channels, &images, &grad);
+            assert!(found.iter().all(|&gradient| gradient == 0.0));
+            let output = forward(shape, &images, &weights, &vec![1.0; out_channels]);
+            assert!(output.iter().all(|&value| value == 0.0));
+        }
+    }
+}

@@ -129,7 +129,7 @@ impl Vgg16 {
             });
         }
         self.check_inputs(from, inputs)?;
-        on_workers(|| self.run(from, to, inputs, mode))
+        self.on_workers(|| self.run(from, to, inputs, mode))
     }
 
     /// Runs the layers between two cuts that lie in the network.
@@ -177,6 +177,9 @@ impl Vgg16 {
 
     /// The gradients of the trainable parameters, by name.
     ///
+    /// Take them before the parameters are moved: what a pass does not keep, its way back computes from them anew. Not to be
+    /// called from a task of the threads that share the kernels' work.
+    ///
     /// # Errors
     ///
     /// [`Error::Tensor`] if the device fails.
@@ -184,7 +187,7 @@ impl Vgg16 {
         let _alone = self.gradients_lock.lock().unwrap_or_else(PoisonError::into_inner);
         // What another pass has left, whose gradients nobody has taken.
         self.clear_slots();
-        let store = on_workers(|| loss.backward());
+        let store = self.on_workers(|| loss.backward());
         let mut gradients = BTreeMap::new();
         if let Ok(store) = &store {
             let trainable = self.affine.iter().flatten().filter(|affine| affine.is_trainable);
@@ -203,6 +206,11 @@ impl Vgg16 {
         self.clear_slots();
         store?;
         Ok(gradients)
+    }
+
+    /// Does the CPU's work on the threads that share it.
+    fn on_workers<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        if self.device.is_cpu() { on_workers(work) } else { work() }
     }
 
     /// Empties every parameter's slot.

@@ -9,7 +9,7 @@ use crate::scratch::{SharedSlice, with_buffers};
 /// Weights of a filter of one channel.
 const TAPS: usize = 9;
 
-/// Convolves plain images, adds the bias and clips at zero.
+/// Convolves plain images of at least one channel, adds the bias and clips at zero.
 ///
 /// # Shapes
 ///
@@ -31,6 +31,7 @@ pub fn image_forward(
     assert_eq!(weights.len(), bias.len() * shape.channels * TAPS, "weights");
     let written = BlockedShape { channels: bias.len(), ..shape };
     assert_eq!(output.len(), written.len(), "output");
+    assert!(shape.channels > 0, "images without channels");
     clear_outside(written, [written.height, written.width], output);
     if images.is_empty() || output.is_empty() {
         return;
@@ -119,7 +120,7 @@ pub fn image_backward_weights(
     bias_gradient(grad_shape, grad, grad_bias);
 }
 
-/// Floats of a line of an image with a zero on each side, and room for a last group of pixels.
+/// Floats of a line of an image with a zero on each side.
 fn padded_line(shape: BlockedShape) -> usize {
     shape.width + 2
 }

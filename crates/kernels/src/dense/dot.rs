@@ -3,7 +3,7 @@
 use crate::lanes::{LANES, Lanes, for_each_cpu};
 use crate::matrix::{Rows, with_rows};
 
-/// Terms that are summed at a time: 16 rows of them stay in the first cache, 64 in the second.
+/// Terms that are summed at a time: eight rows of them stay in the first cache, 64 in the second.
 const DEPTH: usize = 1024;
 
 /// Rows of `left` that are multiplied at a time, at most.

@@ -4,7 +4,7 @@ use crate::lanes::{LANES, Lanes};
 use crate::matrix::{Rows, even_parts, with_rows};
 
 /// Columns whose rows of `right` stay in the second cache while all rows of `left` pass.
-const COLUMNS: usize = 1024;
+const CACHED_COLUMNS: usize = 1024;
 
 /// Lines that a row of `right` is fetched ahead: of weights, each row comes from memory by itself.
 const AHEAD: usize = 4;
@@ -64,14 +64,16 @@ pub(crate) unsafe fn outer<L: Lanes, C: Consume<L>>(
     consume: C,
 ) {
     assert_eq!(left.len(), rows * right.count, "left");
-    for first_column in (0..columns).step_by(COLUMNS) {
-        let end = columns.min(first_column + COLUMNS);
+    right.assert_reach(columns);
+    for first_column in (0..columns).step_by(CACHED_COLUMNS) {
+        let end = columns.min(first_column + CACHED_COLUMNS);
         for (first, count) in even_parts(rows, L::TILES) {
             let mut column = first_column;
             while column < end {
                 // SAFETY: the caller's; the block lies in the rows and columns.
                 unsafe {
-                    let (left, from) = (left.as_ptr().add(first), right.at(0, column));
+                    let left = left.as_ptr().wrapping_add(first);
+                    let from = right.values.as_ptr().wrapping_add(column);
                     let lanes = LANES.min(end - column);
                     if L::BLOCKS == 2 && column + 2 * LANES <= end {
                         with_rows!(

@@ -304,7 +304,8 @@ mod tests {
 
     #[test]
     fn steps_are_those_with_the_whole_gradient_to_the_bit() {
-        for (batch, in_features, out_features) in [(32, 1100, 70), (3, 5, 2), (0, 4, 3), (7, 33, 1)]
+        for (batch, in_features, out_features) in
+            [(32, 1100, 70), (3, 5, 2), (0, 40, 30), (7, 33, 1)]
         {
             let shape = DenseShape { batch, in_features, out_features };
             let inputs = numbers(shape.inputs_len(), 1);

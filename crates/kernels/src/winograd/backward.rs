@@ -45,7 +45,7 @@ pub(crate) fn backward_weights(
     assert_eq!(images.len(), read.shape.len(), "images");
     assert_eq!(grad.len(), written.shape.len(), "grad");
     assert_eq!(grad_weights.len(), out_channels * images_shape.channels * 9, "grad_weights");
-    if images.is_empty() || grad.is_empty() {
+    if read.tiles() == 0 || images.is_empty() || grad.is_empty() {
         return;
     }
     let gradient = Gradient { read, written, images, grad };

@@ -213,7 +213,7 @@ for_each_cpu! {
         let block_len = LANES * LANES;
         let blocks_read = in_channels.div_ceil(LANES);
         let point_stride = out_channels.div_ceil(LANES) * blocks_read * block_len + LANES;
-        assert!(parts * POINTS * point_stride <= sums.len(), "sums");
+        assert!(parts > 0 && parts * POINTS * point_stride <= sums.len(), "sums");
         let mut taps = [[0.0_f32; LANES]; TAPS];
         let rows = LANES.min(out_channels - written * LANES);
         for (block, row) in (0..blocks).flat_map(|block| (0..rows).map(move |row| (block, row))) {

@@ -118,10 +118,12 @@ fn convolve(
         }
     };
     assert_eq!(output.len(), output_shape.len(), "output");
-    clear_outside(output_shape, finish.interior(output_shape), output);
-    if images.is_empty() {
+    if images.is_empty() || output.is_empty() {
+        // Without channels to read, or to write, there is nothing but zeros.
+        output.fill(0.0);
         return;
     }
+    clear_outside(output_shape, finish.interior(output_shape), output);
     let mut padded = bias.to_vec();
     padded.resize(written.blocks() * LANES, 0.0);
     let convolution = Convolution {

@@ -16,11 +16,12 @@ pub(crate) struct GradientSlot(Arc<Mutex<Option<Gradient>>>);
 impl GradientSlot {
     /// Adds to what is there.
     pub(crate) fn add(&self, gradient: Gradient) -> Result<()> {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *slot = Some(match slot.take() {
+        // The lock is not held while gradients are added up: that is work for all threads.
+        let gradient = match self.take() {
             Some(earlier) => earlier.plus(&gradient)?,
             None => gradient,
-        });
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradient);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// A part of the work, on a batch of images of 224 px.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(into = "&'static str")]
 pub enum Case {
     /// The backbone forward, one image.
     Forward1,
@@ -100,6 +100,12 @@ impl Stretch {
     /// Whether it ends with the classes: then an optimizer takes a step, and otherwise gradients are all.
     pub(super) fn is_classified(&self) -> bool {
         self.to == "fc8"
+    }
+}
+
+impl From<Case> for &'static str {
+    fn from(case: Case) -> Self {
+        case.name()
     }
 }
 

@@ -10,7 +10,7 @@ use kernels::{
         image_forward,
     },
 };
-use model::{Cut, LayerKind};
+use model::{Cut, Layer, LayerKind};
 use serde::Serialize;
 
 use super::{bound::forward_flop, own::ARCHITECTURE};
@@ -24,7 +24,7 @@ pub struct LayerTimes {
     pub flop: f64,
     /// Forward, with activation, and with the pool if one follows.
     pub forward: f64,
-    /// Gradient of the images; the first layer needs none.
+    /// Gradient of the images, through the activation or pool before; the first layer needs none.
     pub backward_images: Option<f64>,
     /// Gradients of weights and bias.
     pub backward_weights: f64,
@@ -42,10 +42,17 @@ pub fn layers(batch: usize, repetitions: usize) -> Vec<LayerTimes> {
         let LayerKind::Convolution { out_channels, .. } = layer.kind else { continue };
         let shape = ARCHITECTURE.shape_at(Cut::before(index)).expect("the cut is in the network");
         let blocked = BlockedShape { batch, channels: shape[0], height: shape[1], width: shape[2] };
-        let is_pooled =
-            layers.get(index + 1).is_some_and(|next| matches!(next.kind, LayerKind::MaxPool));
+        let is_pool = |layer: Option<&Layer>| {
+            layer.is_some_and(|layer| matches!(layer.kind, LayerKind::MaxPool))
+        };
+        let before = match index.checked_sub(1) {
+            None => LayerBefore::None,
+            Some(before) if is_pool(layers.get(before)) => LayerBefore::Pool,
+            Some(_) => LayerBefore::Convolution,
+        };
+        let is_pooled = is_pool(layers.get(index + 1));
         let [forward, backward_images, backward_weights] =
-            kernels_alone(blocked, out_channels, is_pooled, index == 0, repetitions);
+            kernels_alone(blocked, out_channels, before, is_pooled, repetitions);
         times.push(LayerTimes {
             name: layer.name.clone(),
             flop: batch as f64 * forward_flop(layer.kind, &shape),
@@ -57,15 +64,27 @@ pub fn layers(batch: usize, repetitions: usize) -> Vec<LayerTimes> {
     times
 }
 
+/// What lies before a convolution.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LayerBefore {
+    /// It reads plain images.
+    None,
+    Convolution,
+    Pool,
+}
+
 /// Times of the three kernels of a convolution.
 fn kernels_alone(
     shape: BlockedShape,
     out_channels: usize,
+    before: LayerBefore,
     is_pooled: bool,
-    reads_plain: bool,
     repetitions: usize,
 ) -> [f64; 3] {
     let written = BlockedShape { channels: out_channels, ..shape };
+    let unpooled = BlockedShape { height: 2 * shape.height, width: 2 * shape.width, ..shape };
+    let shape_before = if before == LayerBefore::Pool { unpooled } else { shape };
+    let reads_plain = before == LayerBefore::None;
     let store = BufferStore::default();
     let filled = |length, value| {
         let mut buffer = store.take(length);
@@ -78,8 +97,9 @@ fn kernels_alone(
     let bias = vec![0.5; out_channels];
     let images = filled(if reads_plain { shape.plain_len() } else { shape.len() }, 0.5);
     let grad = filled(written.len(), 0.25);
-    let mut output = filled(written.len().max(shape.len()), 0.0);
+    let mut output = filled(written.len().max(shape_before.len()), 0.0);
     let mut winners = vec![0; written.pooled().winners_len()];
+    let winners_before = vec![0; shape.winners_len()];
     let forward = least_seconds(repetitions, || {
         let output = &mut output[..if is_pooled { written.pooled() } else { written }.len()];
         if reads_plain {
@@ -93,8 +113,11 @@ fn kernels_alone(
     let backward_images = if reads_plain {
         0.0
     } else {
-        let output = &mut output[..shape.len()];
-        let before = Before::Activation(&images);
+        let output = &mut output[..shape_before.len()];
+        let before = match before {
+            LayerBefore::Pool => Before::Pool { winners: &winners_before, shape: shape_before },
+            LayerBefore::Convolution | LayerBefore::None => Before::Activation(&images),
+        };
         least_seconds(repetitions, || {
             backward_images(shape, out_channels, &weights, &grad, before, output);
         })

@@ -136,6 +136,9 @@ impl FeatureFile {
         let failed = |source| Error::Read { path: self.path.clone(), source };
         let floats: usize = self.shape.iter().product();
         let mut features = vec![0_f32; indices.len() * floats];
+        if features.is_empty() {
+            return Ok(features);
+        }
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (&index, of_image) in indices.iter().zip(features.chunks_exact_mut(floats)) {
             assert!(index < self.images, "image {index} of {}", self.images);

@@ -109,7 +109,14 @@ impl InplaceOp3 for InPlace<'_> {
         grad_layout: &Layout,
     ) -> Result<()> {
         let (batch, in_features) = inputs_layout.shape().dims2()?;
-        let (_, out_features) = grad_layout.shape().dims2()?;
+        let (images, out_features) = grad_layout.shape().dims2()?;
+        let found = variable_layout.shape().dims2()?;
+        if images != batch || found != (out_features, in_features) {
+            bail!(
+                "a variable of shape {found:?}, expected one of ({out_features}, {in_features}) for its gradient in \
+                 factors of {batch} and {images} images"
+            );
+        }
         let gradient = DenseGradient {
             shape: DenseShape { batch, in_features, out_features },
             inputs: values(inputs, inputs_layout)?,

@@ -24,8 +24,9 @@ pub(crate) fn for_each_batch<'b>(
         scope.spawn(move || {
             for batch in batches {
                 let read = inputs.read(batch, epoch, &Device::Cpu);
-                if sender.send((batch, read)).is_err() {
-                    // Work has ended with an error: nobody waits for more.
+                let has_failed = read.is_err();
+                if sender.send((batch, read)).is_err() || has_failed {
+                    // Work has ended with an error, or will now: nobody waits for more.
                     return;
                 }
             }
