@@ -7,7 +7,7 @@ use crate::scratch::{SharedSlice, elements};
 use crate::vectorized::vectorized;
 
 /// Side of a tile of output; rows and columns are rounded up to whole tiles.
-const TILE: usize = 4;
+pub(crate) const TILE: usize = 4;
 
 /// Rows and columns of zeros around an image.
 const BORDER: usize = 1;

@@ -14,6 +14,9 @@ use crate::blocked::{BlockedShape, bias_gradient, pool, unblock};
 use crate::scratch::with_shared_buffers;
 use crate::winograd::{self, Finish};
 
+/// Weights of a filter, for one channel.
+pub(crate) const TAPS: usize = 9;
+
 /// Up to so many input channels, of the 16 in a block, Winograd's transforms cost more than the products they save.
 pub const FEW_CHANNELS: usize = 7;
 

@@ -11,7 +11,6 @@ pub(crate) use outer::{Consume, outer};
 use self::dot::products;
 use self::outer::{Add, Store};
 use crate::activation::{Activation, finish};
-use crate::lanes::for_each_cpu;
 use crate::matrix::{Rows, even_parts};
 use crate::scratch::{SharedSlice, elements, with_buffers, with_shared_buffers};
 
@@ -138,35 +137,11 @@ pub fn backward_inputs(
                 // SAFETY: tasks differ in the columns that they add to, which lie in `grad_inputs` for each image.
                 unsafe {
                     let to = target.start().add(first_column);
-                    add_outer(packed, batch, weights, columns, Add { to, stride: in_features });
+                    outer(packed, batch, weights, columns, Add { to, stride: in_features });
                 }
             }
         });
     });
-}
-
-for_each_cpu! {
-    unsafe fn add_outer<L: Lanes>(
-        left: &[f32],
-        rows: usize,
-        right: Rows<'_>,
-        columns: usize,
-        consume: Add,
-    ) {
-        // SAFETY: the caller's.
-        unsafe { outer::<L, Add>(left, rows, right, columns, consume) }
-    }
-
-    unsafe fn store_outer<L: Lanes>(
-        left: &[f32],
-        rows: usize,
-        right: Rows<'_>,
-        columns: usize,
-        consume: Store,
-    ) {
-        // SAFETY: the caller's.
-        unsafe { outer::<L, Store>(left, rows, right, columns, consume) }
-    }
 }
 
 /// Computes the gradient of the bias from that of the sums before the activation.
@@ -222,7 +197,7 @@ pub fn backward_weights(
         with_packed_rows(shape, grad_output, block * OUT_BLOCK, rows, |packed| {
             let store = Store { to: to.as_mut_ptr(), stride: in_features };
             // SAFETY: the rows of `inputs` were measured, and those of the gradient are this task's.
-            unsafe { store_outer(packed, rows, inputs, in_features, store) }
+            unsafe { outer(packed, rows, inputs, in_features, store) }
         });
     });
 }

@@ -55,10 +55,6 @@ pub(crate) trait Lanes: Copy {
             std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
         }
     }
-    /// Has a cache line fetched into the first cache, as far as the CPU likes.
-    unsafe fn prefetch(line: *const f32);
-    /// Has it fetched into the second cache.
-    unsafe fn prefetch_to_second(line: *const f32);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
@@ -76,6 +72,30 @@ pub(crate) trait Lanes: Copy {
     unsafe fn largest(corners: [Self; 4]) -> (Self, [u8; LANES]);
     /// Rows to columns.
     unsafe fn transposed(rows: [Self; LANES]) -> [Self; LANES];
+}
+
+/// Has a cache line fetched into the first cache, as far as the CPU likes; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(line: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has the instruction, and it reads nothing that the program could notice.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
+/// Has it fetched into the second cache.
+#[inline(always)]
+pub(crate) fn prefetch_to_second(line: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
 
 /// What the CPU has.
@@ -127,36 +147,38 @@ pub(crate) fn as_on<T: Send>(cpu: Cpu, work: impl FnOnce() -> T + Send) -> T {
 
 /// Defines kernels that are generic over [`Lanes`] and run as compiled for the CPU.
 macro_rules! for_each_cpu {
-    ($($(#[$attribute:meta])* $visibility:vis unsafe fn $name:ident<$lanes:ident: Lanes>(
+    ($($(#[$attribute:meta])* $visibility:vis unsafe fn $name:ident<$lanes:ident: Lanes $(, $other:ident: $bound:path)*>(
         $($argument:ident: $type:ty),* $(,)?
     ) $body:block)+) => {$(
         $(#[$attribute])*
-        $visibility unsafe fn $name($($argument: $type),*) {
+        $visibility unsafe fn $name<$($other: $bound),*>($($argument: $type),*) {
             #[inline(always)]
-            unsafe fn generic<$lanes: $crate::lanes::Lanes>($($argument: $type),*) $body
+            unsafe fn generic<$lanes: $crate::lanes::Lanes, $($other: $bound),*>($($argument: $type),*) $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
-            unsafe fn avx512($($argument: $type),*) {
+            unsafe fn avx512<$($other: $bound),*>($($argument: $type),*) {
                 // SAFETY: the caller's, and the feature is there.
-                unsafe { generic::<$crate::lanes::Avx512>($($argument),*) }
+                unsafe { generic::<$crate::lanes::Avx512, $($other),*>($($argument),*) }
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            unsafe fn avx2($($argument: $type),*) {
+            unsafe fn avx2<$($other: $bound),*>($($argument: $type),*) {
                 // SAFETY: the caller's, and the features are there.
-                unsafe { generic::<$crate::lanes::Avx2>($($argument),*) }
+                unsafe { generic::<$crate::lanes::Avx2, $($other),*>($($argument),*) }
             }
 
             // SAFETY: the caller's; the CPU has what was detected.
             unsafe {
                 match $crate::lanes::Cpu::detected() {
                     #[cfg(target_arch = "x86_64")]
-                    $crate::lanes::Cpu::Avx512 => avx512($($argument),*),
+                    $crate::lanes::Cpu::Avx512 => avx512::<$($other),*>($($argument),*),
                     #[cfg(target_arch = "x86_64")]
-                    $crate::lanes::Cpu::Avx2 => avx2($($argument),*),
-                    $crate::lanes::Cpu::Portable => generic::<$crate::lanes::Portable>($($argument),*),
+                    $crate::lanes::Cpu::Avx2 => avx2::<$($other),*>($($argument),*),
+                    $crate::lanes::Cpu::Portable => {
+                        generic::<$crate::lanes::Portable, $($other),*>($($argument),*)
+                    }
                 }
             }
         }

@@ -22,7 +22,7 @@ const REPETITIONS: usize = 5;
 /// with nothing read or written.
 pub fn multiply_add_peak() -> f64 {
     let threads = rayon::current_num_threads();
-    let seconds = least_seconds(|| {
+    let seconds = least_seconds(REPETITIONS, || {
         let sums: Vec<f32> = (0..threads)
             .into_par_iter()
             .with_max_len(1)
@@ -44,7 +44,7 @@ pub fn memory_bandwidth() -> f64 {
     let from = vec![1.0_f32; STREAM_LEN];
     let mut to = vec![2.0_f32; STREAM_LEN];
     let part = STREAM_LEN.div_ceil(rayon::current_num_threads());
-    let seconds = least_seconds(|| {
+    let seconds = least_seconds(REPETITIONS, || {
         to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| {
             for (to, from) in to.iter_mut().zip(from) {
                 *to = 0.5 * *to + from;
@@ -66,13 +66,15 @@ pub fn peak_memory() -> u64 {
     kib.map_or(0, |kib: u64| kib * 1024)
 }
 
-fn least_seconds(mut work: impl FnMut()) -> f64 {
+/// The shortest of some times, in seconds, that work takes once it is warm.
+pub fn least_seconds(repetitions: usize, mut work: impl FnMut()) -> f64 {
+    work();
     let time = |_| {
         let start = Instant::now();
         work();
         start.elapsed().as_secs_f64()
     };
-    (0..REPETITIONS).map(time).fold(f64::INFINITY, f64::min)
+    (0..repetitions).map(time).fold(f64::INFINITY, f64::min)
 }
 
 for_each_cpu! {

@@ -3,6 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
+use crate::scratch::LINE_BYTES;
+
 /// The system's allocator, but for large buffers: they begin with a cache line, and get pages of 2 MiB where Linux gives
 /// them on request.
 ///
@@ -15,9 +17,6 @@ pub struct LargePages;
 
 /// From this many bytes on a buffer is large: below, few large pages would lie wholly in it.
 const LARGE_BYTES: usize = 8 << 20;
-
-/// Bytes of a cache line. So many more are taken from the system for a large buffer.
-const LINE_BYTES: usize = 64;
 
 // SAFETY: what is given out comes from the system's allocator. A large buffer lies at least 16 bytes behind the start of
 // what the system gave, as that is aligned to 16 bytes at least; how far is in the byte before it.
@@ -68,7 +67,7 @@ fn is_large(layout: Layout) -> bool {
         && layout.align() <= LINE_BYTES
 }
 
-/// What is taken from the system for a large buffer.
+/// What is taken from the system for a large buffer: a cache line more.
 fn with_line(layout: Layout) -> Layout {
     const ALIGNMENT: usize = 16;
     // SAFETY: the alignment is a power of two, and a large size leaves room.

@@ -14,7 +14,7 @@ thread_local! {
 static OF_KERNELS: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
 /// Bytes of a cache line: a register of sixteen floats that lies across two costs twice.
-const LINE_BYTES: usize = 64;
+pub(crate) const LINE_BYTES: usize = 64;
 
 /// Elements before the first that begins a cache line.
 pub(crate) fn to_line<T>(values: &[T]) -> usize {

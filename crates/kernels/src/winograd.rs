@@ -21,8 +21,5 @@ pub(crate) use forward::{Finish, backward_images, forward};
 /// Elements of a transformed tile; for each of them there is one product of matrices.
 const POINTS: usize = 36;
 
-/// Side of a tile of output.
-const TILE: usize = 4;
-
 /// Channels that are written at a time: two blocks.
 const PAIR: usize = 32;

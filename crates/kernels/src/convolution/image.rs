@@ -2,12 +2,10 @@
 
 use rayon::prelude::*;
 
+use super::TAPS;
 use crate::blocked::{BlockedShape, bias_gradient, clear_outside};
 use crate::lanes::{LANES, Lanes, for_each_cpu};
 use crate::scratch::{SharedSlice, with_buffers};
-
-/// Weights of a filter of one channel.
-const TAPS: usize = 9;
 
 /// Convolves plain images of at least one channel, adds the bias and clips at zero.
 ///

@@ -1,6 +1,6 @@
 //! Dot products of rows with rows: `sums[r][c] = sum over k of left[r][k] * right[c][k]`.
 
-use crate::lanes::{LANES, Lanes, for_each_cpu};
+use crate::lanes::{LANES, Lanes, for_each_cpu, prefetch_to_second};
 use crate::matrix::{Rows, with_rows};
 
 /// Terms that are summed at a time: eight rows of them stay in the first cache, 64 in the second.
@@ -77,11 +77,10 @@ struct Ahead {
 impl Ahead {
     /// Fetches the line that is due at one of [`LINES`] steps.
     #[inline(always)]
-    unsafe fn prefetch<L: Lanes>(self, step: usize) {
+    fn prefetch(self, step: usize) {
         let line = self.first + step * self.lines / LINES;
         let at = line / LINES * self.stride + line % LINES * LANES;
-        // SAFETY: the caller's; any address may be prefetched.
-        unsafe { L::prefetch_to_second(self.start.wrapping_add(at)) }
+        prefetch_to_second(self.start.wrapping_add(at));
     }
 }
 
@@ -113,7 +112,7 @@ unsafe fn block<L: Lanes, const ROWS: usize, const COLUMNS: usize>(
                     partial[row][column] = value.mul_add(factors[column], partial[row][column]);
                 }
             }
-            ahead.prefetch::<L>(at / LANES);
+            ahead.prefetch(at / LANES);
             at += LANES;
         }
         let rest = depth - whole;

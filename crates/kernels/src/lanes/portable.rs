@@ -40,12 +40,6 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn prefetch(_: *const f32) {}
-
-    #[inline(always)]
-    unsafe fn prefetch_to_second(_: *const f32) {}
-
-    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b)
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{Adam, AdamScalars, Lookahead, RmsProp, RmsPropScalars, Sgd, rounded};
 use crate::dense::{Consume, DenseShape, OUT_BLOCK, outer, with_packed_rows};
-use crate::lanes::{Lanes, for_each_cpu};
+use crate::lanes::{Lanes, prefetch};
 use crate::matrix::Rows;
 use crate::scratch::SharedSlice;
 
@@ -47,7 +47,7 @@ pub fn adam_dense(
     gradient.for_each_block(values, |block, [weights, first_moment, second_moment]| {
         let step = AdamStep { scalars, weights, first_moment, second_moment };
         // SAFETY: the rows of the block are this task's.
-        unsafe { adam_outer(block, step) }
+        unsafe { block.step(step) }
     });
 }
 
@@ -71,7 +71,7 @@ pub fn sgd_dense(
     gradient.for_each_block([weights, velocity], |block, [weights, velocity]| {
         let step = SgdStep { learning_rate, momentum, lookahead, weights, velocity };
         // SAFETY: the rows of the block are this task's.
-        unsafe { sgd_outer(block, step) }
+        unsafe { block.step(step) }
     });
 }
 
@@ -94,7 +94,7 @@ pub fn rmsprop_dense(
     gradient.for_each_block([weights, mean_square], |block, [weights, mean_square]| {
         let step = RmsPropStep { scalars, weights, mean_square };
         // SAFETY: the rows of the block are this task's.
-        unsafe { rmsprop_outer(block, step) }
+        unsafe { block.step(step) }
     });
 }
 
@@ -106,6 +106,16 @@ struct Block<'a> {
     rows: usize,
     inputs: Rows<'a>,
     columns: usize,
+}
+
+impl Block<'_> {
+    /// # Safety
+    ///
+    /// The rows must be the calling task's alone, in all that `step` moves.
+    unsafe fn step(self, step: impl Consume) {
+        // SAFETY: the caller's; `for_each_block` has measured the inputs.
+        unsafe { outer(self.packed, self.rows, self.inputs, self.columns, step) }
+    }
 }
 
 impl DenseGradient<'_> {
@@ -156,7 +166,7 @@ impl Place {
         // SAFETY: the caller's; any address may be prefetched.
         unsafe {
             let at = self.start.add(row * self.stride + column);
-            L::prefetch(at.wrapping_add(AHEAD));
+            prefetch(at.wrapping_add(AHEAD));
             (L::load_part(at, count), at)
         }
     }
@@ -170,9 +180,9 @@ struct AdamStep {
     second_moment: Place,
 }
 
-impl<L: Lanes> Consume<L> for AdamStep {
+impl Consume for AdamStep {
     #[inline(always)]
-    unsafe fn consume(self, gradient: L, row: usize, column: usize, count: usize) {
+    unsafe fn consume<L: Lanes>(self, gradient: L, row: usize, column: usize, count: usize) {
         let AdamScalars { alpha, gain_1, gain_2, epsilon } = self.scalars;
         // SAFETY: the caller's.
         unsafe {
@@ -198,9 +208,9 @@ struct SgdStep {
     velocity: Place,
 }
 
-impl<L: Lanes> Consume<L> for SgdStep {
+impl Consume for SgdStep {
     #[inline(always)]
-    unsafe fn consume(self, gradient: L, row: usize, column: usize, count: usize) {
+    unsafe fn consume<L: Lanes>(self, gradient: L, row: usize, column: usize, count: usize) {
         // SAFETY: the caller's.
         unsafe {
             let momentum = L::splat(self.momentum);
@@ -225,9 +235,9 @@ struct RmsPropStep {
     mean_square: Place,
 }
 
-impl<L: Lanes> Consume<L> for RmsPropStep {
+impl Consume for RmsPropStep {
     #[inline(always)]
-    unsafe fn consume(self, gradient: L, row: usize, column: usize, count: usize) {
+    unsafe fn consume<L: Lanes>(self, gradient: L, row: usize, column: usize, count: usize) {
         let RmsPropScalars { learning_rate, rho, gain, epsilon } = self.scalars;
         // SAFETY: the caller's.
         unsafe {
@@ -239,23 +249,6 @@ impl<L: Lanes> Consume<L> for RmsPropStep {
             let (weight, weights) = self.weights.load::<L>(row, column, count);
             weight.sub(change).store_part(weights, count);
         }
-    }
-}
-
-for_each_cpu! {
-    unsafe fn adam_outer<L: Lanes>(block: Block<'_>, step: AdamStep) {
-        // SAFETY: the caller's.
-        unsafe { outer::<L, AdamStep>(block.packed, block.rows, block.inputs, block.columns, step) }
-    }
-
-    unsafe fn sgd_outer<L: Lanes>(block: Block<'_>, step: SgdStep) {
-        // SAFETY: the caller's.
-        unsafe { outer::<L, SgdStep>(block.packed, block.rows, block.inputs, block.columns, step) }
-    }
-
-    unsafe fn rmsprop_outer<L: Lanes>(block: Block<'_>, step: RmsPropStep) {
-        // SAFETY: the caller's.
-        unsafe { outer::<L, RmsPropStep>(block.packed, block.rows, block.inputs, block.columns, step) }
     }
 }
 

@@ -2,11 +2,9 @@
 
 use super::transforms::{filter, filter_adjoint};
 use super::{PAIR, POINTS};
+use crate::convolution::TAPS;
 use crate::lanes::{LANES, Lanes, for_each_cpu};
 use crate::scratch::elements;
-
-/// Weights of a filter.
-const TAPS: usize = 9;
 
 /// Which filters are read, and how.
 #[derive(Clone, Copy, Debug)]

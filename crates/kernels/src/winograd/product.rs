@@ -1,6 +1,6 @@
 //! The products of matrices, with as many sums in registers as the CPU has.
 
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, prefetch, prefetch_to_second};
 use crate::matrix::{even_parts, with_rows};
 
 use super::PAIR;
@@ -72,7 +72,7 @@ unsafe fn channels<L: Lanes, const ROWS: usize, const COLUMNS: usize>(
                 let inputs = inputs.add(block * stride);
                 let filters = filters.add(block * LANES * PAIR);
                 for line in 0..lines {
-                    L::prefetch_to_second(next.wrapping_add((block * lines + line) * LANES));
+                    prefetch_to_second(next.wrapping_add((block * lines + line) * LANES));
                 }
                 for k in 0..LANES {
                     let mut factors = [L::splat(0.0); COLUMNS];
@@ -148,7 +148,7 @@ unsafe fn rows_over_tiles<L: Lanes, const ROWS: usize, const COLUMNS: usize>(
             // What is added to at the end has left the caches since the last time.
             for row in 0..ROWS {
                 for column in 0..COLUMNS {
-                    L::prefetch(sums.add((column * LANES + row) * LANES));
+                    prefetch(sums.add((column * LANES + row) * LANES));
                 }
             }
             for tile in first..tiles.min(first + DEPTH) {

@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::TILE;
 use super::transforms::{each, input, output, output_adjoint};
-use crate::blocked::BlockedShape;
-use crate::lanes::{LANES, Lanes, for_each_cpu};
+use crate::blocked::{BlockedShape, TILE};
+use crate::lanes::{LANES, Lanes, for_each_cpu, prefetch};
 
 /// The tiles of a batch of images.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +164,7 @@ unsafe fn sums_to_output<L: Lanes>(sums: &BlockSums, tile: usize) -> [[L; 4]; 4]
             |y, x| {
                 let from = start.add((6 * y + x) * sums.stride);
                 // The next tile's: so many streams are more than the CPU foresees.
-                L::prefetch(from.wrapping_add(LANES));
+                prefetch(from.wrapping_add(LANES));
                 L::load(from)
             },
             |y, x, value| tile[y][x] = value,

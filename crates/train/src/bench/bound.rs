@@ -21,8 +21,6 @@ pub struct Machine {
 impl Machine {
     /// Measures it, in some seconds.
     pub fn measured(threads: usize) -> Self {
-        // The first measurement finds the processor asleep.
-        machine::multiply_add_peak();
         Self {
             threads,
             flop_per_second: machine::multiply_add_peak(),

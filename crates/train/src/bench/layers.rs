@@ -1,7 +1,5 @@
 //! The convolutions of VGG16 one by one, each kernel alone.
 
-use std::time::Instant;
-
 use kernels::{
     blocked::BlockedShape,
     buffers::BufferStore,
@@ -9,6 +7,7 @@ use kernels::{
         Before, backward_images, backward_weights, forward, forward_pooled, image_backward_weights,
         image_forward,
     },
+    machine::least_seconds,
 };
 use model::{Cut, Layer, LayerKind};
 use serde::Serialize;
@@ -129,14 +128,4 @@ fn kernels_alone(
         kernel(shape, out_channels, &images, &grad, &mut grad_weights, &mut grad_bias);
     });
     [forward, backward_images, backward_weights]
-}
-
-fn least_seconds(repetitions: usize, mut work: impl FnMut()) -> f64 {
-    work();
-    let time = |_| {
-        let start = Instant::now();
-        work();
-        start.elapsed().as_secs_f64()
-    };
-    (0..repetitions).map(time).fold(f64::INFINITY, f64::min)
 }
