@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 use kernels::activation::Activation;
 use kernels::convolution::{self, Before};
 use kernels::dense::{self, DenseShape};
-use kernels::optimizer::{self, Adam, DenseGradient};
+use kernels::optimizer::{Adam, DenseGradient, Gradient, Moments, Rule, Step};
 use shapes::{CONVOLUTIONS, images, numbers};
 
 /// How much more a kernel may take than before.
@@ -24,7 +24,7 @@ const SLACK: f64 = 0.01;
 /// machine.
 const MOST_SIDE: usize = 14;
 
-const ADAM: Adam = Adam { learning_rate: 1e-4, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
+const ADAM: Rule = Rule::Adam(Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 });
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -152,7 +152,9 @@ fn run_dense(kernel: &str, times: usize) {
             }
             _ => {
                 let factors = DenseGradient { shape, inputs: &inputs, grad_output: &grad_output };
-                optimizer::adam_dense(ADAM, 1, factors, &mut weights, &mut first, &mut second);
+                let moments = Moments { momentum: &mut first, velocity: &mut second };
+                let step = Step::new(ADAM, 1e-3, 1);
+                step.apply(Gradient::Dense(factors), &mut weights, moments);
             }
         }
     }

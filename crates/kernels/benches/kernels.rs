@@ -8,7 +8,7 @@ use kernels::activation::Activation;
 use kernels::buffers::BufferStore;
 use kernels::convolution::{self, Before};
 use kernels::dense::{self, DenseShape};
-use kernels::optimizer::{self, Adam, DenseGradient};
+use kernels::optimizer::{Adam, DenseGradient, Gradient, Moments, Rule, Step};
 use shapes::{CONVOLUTIONS, images, numbers};
 
 #[global_allocator]
@@ -94,7 +94,8 @@ fn first_convolution(criterion: &mut Criterion) {
 
 fn head(criterion: &mut Criterion) {
     const IMAGES: usize = 32;
-    let adam = Adam { learning_rate: 1e-4, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
+    let adam = Rule::Adam(Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 });
+    let step = Step::new(adam, 1e-4, 3);
     for (name, in_features, out_features) in [("fc6", 25_088, 4096), ("fc7", 4096, 4096)] {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(IMAGES as u64)).sample_size(10);
@@ -121,13 +122,15 @@ fn head(criterion: &mut Criterion) {
         let (mut first, mut second) = (gradient.clone(), vec![1.0; shape.weights_len()]);
         group.bench_function("adam", |bencher| {
             bencher.iter(|| {
-                optimizer::adam(adam, 3, &mut weights, &gradient, &mut first, &mut second);
+                let moments = Moments { momentum: &mut first, velocity: &mut second };
+                step.apply(Gradient::Whole(&gradient), &mut weights, moments);
             });
         });
         let factors = DenseGradient { shape, inputs: &inputs, grad_output: &grad_output };
         group.bench_function("adam_dense", |bencher| {
             bencher.iter(|| {
-                optimizer::adam_dense(adam, 3, factors, &mut weights, &mut first, &mut second);
+                let moments = Moments { momentum: &mut first, velocity: &mut second };
+                step.apply(Gradient::Dense(factors), &mut weights, moments);
             });
         });
     }

@@ -64,6 +64,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
     /// Zero where negative; NaN stays.
     unsafe fn rectified(self) -> Self;
+    /// Not further from zero than `limit`, which is positive; NaN stays.
+    unsafe fn clamped(self, limit: Self) -> Self;
     /// What passes of a gradient where `output` came out of a `ReLU`: all where it is positive or NaN, else zero.
     unsafe fn passed(self, output: Self) -> Self;
     /// The values whose winner is `code`, else zero; `winners` is valid for sixteen bytes.

@@ -1,196 +1,262 @@
 //! Optimizer steps in one parallel pass over plain slices, by the formulas of Keras.
 
 mod dense;
+mod update;
 
 use rayon::prelude::*;
 
-pub use dense::{DenseGradient, adam_dense, rmsprop_dense, sgd_dense};
+pub use dense::DenseGradient;
 
+use crate::lanes::LANES;
+use crate::scratch::SharedSlice;
 use crate::vectorized::vectorized;
+use update::{AdamUpdate, InPlace, Place, RmsPropUpdate, SgdUpdate, Update, along};
 
 /// Parameters a task updates: enough to outweigh its start, few enough that all threads have work.
 const TASK_LEN: usize = 1 << 16;
 
-/// Settings of [`adam`].
+/// How gradients move weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// By their mean over the root of their mean square.
+    Adam(Adam),
+    /// By themselves, or by their velocity.
+    Sgd(Sgd),
+    /// By themselves over the root of their mean square.
+    RmsProp(RmsProp),
+}
+
+/// Settings of Adam, without amsgrad.
+///
+/// `m += (g - m)(1 - beta_1)`, `v += (g^2 - v)(1 - beta_2)`, `w -= alpha m / (sqrt(v) + epsilon)` with
+/// `alpha = learning_rate sqrt(1 - beta_2^step) / (1 - beta_1^step)`. Keras 3.15, `optimizers/adam.py`. Its epsilon is not
+/// that of `PyTorch`, which adds it after the correction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
-    /// Size of a step, before the correction for the moments' start at zero.
-    pub learning_rate: f64,
-    /// Share of the first moment that is kept.
+    /// Share of the first moment `m` that is kept.
     pub beta_1: f64,
-    /// Share of the second moment that is kept.
+    /// Share of the second moment `v` that is kept.
     pub beta_2: f64,
     /// Added to the root of the second moment before its correction ("epsilon hat").
     pub epsilon: f64,
 }
 
-/// Settings of [`sgd`].
+/// Settings of gradient descent.
+///
+/// `m = momentum m - learning_rate g`; `w += m`, or with Nesterov's lookahead `w += momentum m - learning_rate g`. Keras
+/// 3.15, `optimizers/sgd.py`. The rate enters the velocity, so a later change leaves past gradients as they were scaled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
-    /// Size of a step; it enters the velocity, so a later change leaves past gradients as they were scaled.
-    pub learning_rate: f64,
-    /// Share of the velocity that is kept.
+    /// Share of the velocity `m` that is kept; with 0 there is none.
     pub momentum: f64,
-    /// Which velocity moves the weights.
-    pub lookahead: Lookahead,
+    /// Whether the step is that of the new velocity as the next step would use it, plus this gradient once more.
+    pub nesterov: bool,
 }
 
-/// Which velocity moves the weights in [`sgd`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookahead {
-    /// The new velocity.
-    None,
-    /// The new velocity as the next step would use it, plus this step's gradient once more.
-    Nesterov,
-}
-
-/// Settings of [`rmsprop`], without momentum and not centered, Keras' defaults.
+/// Settings of `RMSprop`, not centered.
+///
+/// `v = rho v + (1 - rho) g^2`, `m = momentum m + learning_rate g / sqrt(v + epsilon)`, `w -= m`. Keras 3.15,
+/// `optimizers/rmsprop.py`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsProp {
-    /// Size of a step.
-    pub learning_rate: f64,
-    /// Share of the mean square that is kept.
+    /// Share of the mean square `v` that is kept.
     pub rho: f64,
+    /// Share of the sum of steps `m` that is kept; with 0 there is none.
+    pub momentum: f64,
     /// Added to the mean square, under the root.
     pub epsilon: f64,
 }
 
-/// Takes Adam's step number `step`, counted from 1.
-///
-/// `m += (g - m)(1 - beta_1)`, `v += (g^2 - v)(1 - beta_2)`, `w -= alpha m / (sqrt(v) + epsilon)` with
-/// `alpha = learning_rate sqrt(1 - beta_2^step) / (1 - beta_1^step)`.
-///
-/// # Shapes
-///
-/// - `weights`, `grad`, `first_moment`, `second_moment`: equal lengths, the moments zero before step 1
-///
-/// # Panics
-///
-/// If the lengths differ or `step` is 0.
-///
-/// # Source
-///
-/// Keras 3.15, `optimizers/adam.py`, without amsgrad. Its epsilon is not that of `PyTorch`, which adds it after the
-/// correction. Scalars are computed in f64 and rounded once; Keras computes them in f32.
-pub fn adam(
-    settings: Adam,
-    step: u32,
-    weights: &mut [f32],
-    grad: &[f32],
-    first_moment: &mut [f32],
-    second_moment: &mut [f32],
-) {
-    assert_eq!(weights.len(), grad.len(), "weights and grad differ in length");
-    assert_eq!(weights.len(), first_moment.len(), "weights and first_moment differ in length");
-    assert_eq!(weights.len(), second_moment.len(), "weights and second_moment differ in length");
-    let scalars = AdamScalars::new(settings, step);
-    weights
-        .par_chunks_mut(TASK_LEN)
-        .zip(grad.par_chunks(TASK_LEN))
-        .zip(first_moment.par_chunks_mut(TASK_LEN).zip(second_moment.par_chunks_mut(TASK_LEN)))
-        .for_each(|((weights, grad), (first, second))| {
-            adam_task(scalars, weights, grad, first, second);
-        });
+/// A step, of all parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// How gradients move weights.
+    pub rule: Rule,
+    /// Size of the step.
+    pub learning_rate: f64,
+    /// From 1.
+    pub number: u32,
+    /// What the gradient is multiplied by: less than 1 where its norm is to be clipped.
+    pub gradient_scale: f64,
+    /// How far from 0 an element of the gradient may be, after that; infinite where it may be anything.
+    pub clip_value: f64,
+    /// `w -= weight_decay learning_rate w` comes before the step; the gradient knows nothing of it.
+    pub weight_decay: f64,
 }
 
-/// Takes a step of gradient descent with momentum.
-///
-/// `v = momentum v - learning_rate g`; `w += v`, or with Nesterov's lookahead `w += momentum v - learning_rate g`.
-///
-/// # Shapes
-///
-/// - `weights`, `grad`, `velocity`: equal lengths, the velocity zero before the first step
-///
-/// # Panics
-///
-/// If the lengths differ.
-///
-/// # Source
-///
-/// Keras 3.15, `optimizers/sgd.py`.
-pub fn sgd(settings: Sgd, weights: &mut [f32], grad: &[f32], velocity: &mut [f32]) {
-    assert_eq!(weights.len(), grad.len(), "weights and grad differ in length");
-    assert_eq!(weights.len(), velocity.len(), "weights and velocity differ in length");
-    let (learning_rate, momentum) = (rounded(settings.learning_rate), rounded(settings.momentum));
-    let task = match settings.lookahead {
-        Lookahead::None => sgd_task,
-        Lookahead::Nesterov => nesterov_task,
-    };
-    weights
-        .par_chunks_mut(TASK_LEN)
-        .zip(grad.par_chunks(TASK_LEN))
-        .zip(velocity.par_chunks_mut(TASK_LEN))
-        .for_each(|((weights, grad), velocity)| {
-            task(learning_rate, momentum, weights, grad, velocity);
-        });
+/// The gradient of some parameters.
+#[derive(Clone, Copy, Debug)]
+pub enum Gradient<'a> {
+    /// For each parameter.
+    Whole(&'a [f32]),
+    /// In its factors, of a dense layer's weights.
+    Dense(DenseGradient<'a>),
 }
 
-/// Takes a step scaled by the running mean square of the gradient.
-///
-/// `v = rho v + (1 - rho) g^2`, `w -= learning_rate g / sqrt(v + epsilon)`.
-///
-/// # Shapes
-///
-/// - `weights`, `grad`, `mean_square`: equal lengths, the mean square zero before the first step
-///
-/// # Panics
-///
-/// If the lengths differ.
-///
-/// # Source
-///
-/// Keras 3.15, `optimizers/rmsprop.py`.
-pub fn rmsprop(settings: RmsProp, weights: &mut [f32], grad: &[f32], mean_square: &mut [f32]) {
-    assert_eq!(weights.len(), grad.len(), "weights and grad differ in length");
-    assert_eq!(weights.len(), mean_square.len(), "weights and mean_square differ in length");
-    let scalars = RmsPropScalars::new(settings);
-    weights
-        .par_chunks_mut(TASK_LEN)
-        .zip(grad.par_chunks(TASK_LEN))
-        .zip(mean_square.par_chunks_mut(TASK_LEN))
-        .for_each(|((weights, grad), mean_square)| {
-            rmsprop_task(scalars, weights, grad, mean_square);
-        });
+/// What is remembered of each parameter, zero before the first step; empty where the rule needs none.
+#[derive(Debug)]
+pub struct Moments<'a> {
+    /// Adam: mean gradient; SGD: velocity; `RMSprop`: sum of steps.
+    pub momentum: &'a mut [f32],
+    /// Adam and `RMSprop`: mean square of the gradient.
+    pub velocity: &'a mut [f32],
 }
 
-#[derive(Clone, Copy)]
-struct AdamScalars {
-    alpha: f32,
-    gain_1: f32,
-    gain_2: f32,
-    epsilon: f32,
+impl Rule {
+    /// Whether it needs [`Moments::momentum`].
+    pub fn needs_momentum(self) -> bool {
+        match self {
+            Self::Adam(_) => true,
+            Self::Sgd(sgd) => sgd.momentum > 0.0,
+            Self::RmsProp(rmsprop) => rmsprop.momentum > 0.0,
+        }
+    }
+
+    /// Whether it needs [`Moments::velocity`].
+    pub fn needs_velocity(self) -> bool {
+        !matches!(self, Self::Sgd(_))
+    }
 }
 
-impl AdamScalars {
-    fn new(settings: Adam, step: u32) -> Self {
-        assert!(step > 0, "steps count from 1");
-        let steps = f64::from(step);
-        let alpha = settings.learning_rate * (1.0 - settings.beta_2.powf(steps)).sqrt()
-            / (1.0 - settings.beta_1.powf(steps));
+impl Step {
+    /// A step by the gradient as it is.
+    pub fn new(rule: Rule, learning_rate: f64, number: u32) -> Self {
         Self {
-            alpha: rounded(alpha),
-            gain_1: rounded(1.0 - settings.beta_1),
-            gain_2: rounded(1.0 - settings.beta_2),
-            epsilon: rounded(settings.epsilon),
+            rule,
+            learning_rate,
+            number,
+            gradient_scale: 1.0,
+            clip_value: f64::INFINITY,
+            weight_decay: 0.0,
+        }
+    }
+
+    /// Moves `weights`, all threads together. A gradient in factors gives the same bits as a whole one.
+    ///
+    /// Scalars are computed in f64 and rounded once; Keras computes them in f32.
+    ///
+    /// # Shapes
+    ///
+    /// - `gradient`, and the moments that the rule needs: as many elements as `weights`
+    ///
+    /// # Panics
+    ///
+    /// If lengths differ or the step's number is 0.
+    ///
+    /// # Source
+    ///
+    /// Keras 3.15, `optimizers/base_optimizer.py`, for what comes before the rule.
+    pub fn apply(self, gradient: Gradient<'_>, weights: &mut [f32], moments: Moments<'_>) {
+        assert!(self.number > 0, "steps count from 1");
+        let learning_rate = self.learning_rate;
+        let parameters = Parameters { weights, moments };
+        match self.rule {
+            Rule::Adam(adam) => {
+                let update = AdamUpdate::new(adam, learning_rate, self.number);
+                parameters.move_by(self, update, gradient);
+            }
+            Rule::Sgd(sgd) if sgd.momentum > 0.0 => {
+                parameters.move_by(self, SgdUpdate::<true>::new(sgd, learning_rate), gradient);
+            }
+            Rule::Sgd(sgd) => {
+                parameters.move_by(self, SgdUpdate::<false>::new(sgd, learning_rate), gradient);
+            }
+            Rule::RmsProp(rmsprop) if rmsprop.momentum > 0.0 => {
+                let update = RmsPropUpdate::<true>::new(rmsprop, learning_rate);
+                parameters.move_by(self, update, gradient);
+            }
+            Rule::RmsProp(rmsprop) => {
+                let update = RmsPropUpdate::<false>::new(rmsprop, learning_rate);
+                parameters.move_by(self, update, gradient);
+            }
         }
     }
 }
 
-#[derive(Clone, Copy)]
-struct RmsPropScalars {
-    learning_rate: f32,
-    rho: f32,
-    gain: f32,
-    epsilon: f32,
+/// What a step changes.
+struct Parameters<'a> {
+    weights: &'a mut [f32],
+    moments: Moments<'a>,
 }
 
-impl RmsPropScalars {
-    fn new(settings: RmsProp) -> Self {
-        Self {
-            learning_rate: rounded(settings.learning_rate),
-            rho: rounded(settings.rho),
-            gain: rounded(1.0 - settings.rho),
-            epsilon: rounded(settings.epsilon),
+impl Parameters<'_> {
+    fn move_by<U: Update>(self, step: Step, update: U, gradient: Gradient<'_>) {
+        let Self { weights, moments: Moments { momentum, velocity } } = self;
+        let length = weights.len();
+        assert!(
+            !U::HAS_MOMENTUM || momentum.len() == length,
+            "weights and momentum differ in length"
+        );
+        assert!(
+            !U::HAS_VELOCITY || velocity.len() == length,
+            "weights and velocity differ in length"
+        );
+        let shared = [weights, momentum, velocity].map(SharedSlice::new);
+        let from = |first: usize, stride: usize| {
+            let place = |values: &SharedSlice<'_>| Place {
+                start: values.start().wrapping_add(first),
+                stride,
+            };
+            InPlace::new(step, update, shared.each_ref().map(place))
+        };
+        match gradient {
+            Gradient::Whole(gradient) => {
+                assert_eq!(gradient.len(), length, "weights and gradient differ in length");
+                gradient.par_chunks(TASK_LEN).enumerate().for_each(|(task, gradient)| {
+                    // SAFETY: each task moves the parameters of its chunk.
+                    unsafe { along(gradient, from(task * TASK_LEN, 0)) }
+                });
+            }
+            Gradient::Dense(gradient) => {
+                assert_eq!(
+                    gradient.shape.weights_len(),
+                    length,
+                    "weights and gradient differ in length"
+                );
+                // SAFETY: each row is moved by one task.
+                gradient.for_each_block(|block, first, stride| unsafe {
+                    block.consumed_by(from(first, stride));
+                });
+            }
+        }
+    }
+}
+
+impl Gradient<'_> {
+    /// The sum of its elements' squares, for clipping by the norm.
+    ///
+    /// In factors it is that of the products of the images' Gram matrices, element by element, so that the elements
+    /// themselves are never computed.
+    pub fn squared_norm(self) -> f64 {
+        match self {
+            Self::Whole(gradient) => {
+                let of_tasks: Vec<f64> =
+                    gradient.par_chunks(TASK_LEN).map(sum_of_squares).collect();
+                of_tasks.into_iter().sum()
+            }
+            Self::Dense(gradient) => gradient.squared_norm(),
+        }
+    }
+}
+
+fn sum_of_squares(values: &[f32]) -> f64 {
+    sum_of_products(values, values)
+}
+
+/// The dot product of two slices of one length, in f64.
+fn sum_of_products(left: &[f32], right: &[f32]) -> f64 {
+    let mut sums = [0.0; LANES];
+    add_products(left, right, &mut sums);
+    sums.into_iter().sum()
+}
+
+vectorized! {
+    fn add_products(left: &[f32], right: &[f32], sums: &mut [f64; LANES]) {
+        let (left, right) = (left.chunks(LANES), right.chunks(LANES));
+        for (left, right) in left.zip(right) {
+            for ((sum, &a), &b) in sums.iter_mut().zip(left).zip(right) {
+                *sum += f64::from(a) * f64::from(b);
+            }
         }
     }
 }
@@ -200,131 +266,5 @@ fn rounded(scalar: f64) -> f32 {
     scalar as f32
 }
 
-vectorized! {
-    fn adam_task(
-        scalars: AdamScalars,
-        weights: &mut [f32],
-        grad: &[f32],
-        first: &mut [f32],
-        second: &mut [f32],
-    ) {
-        let AdamScalars { alpha, gain_1, gain_2, epsilon } = scalars;
-        for (((weight, &g), m), v) in weights.iter_mut().zip(grad).zip(first).zip(second) {
-            *m += (g - *m) * gain_1;
-            *v += (g * g - *v) * gain_2;
-            *weight -= *m * alpha / (v.sqrt() + epsilon);
-        }
-    }
-
-    fn sgd_task(
-        learning_rate: f32,
-        momentum: f32,
-        weights: &mut [f32],
-        grad: &[f32],
-        velocity: &mut [f32],
-    ) {
-        for ((weight, &g), v) in weights.iter_mut().zip(grad).zip(velocity) {
-            *v = *v * momentum - g * learning_rate;
-            *weight += *v;
-        }
-    }
-
-    fn nesterov_task(
-        learning_rate: f32,
-        momentum: f32,
-        weights: &mut [f32],
-        grad: &[f32],
-        velocity: &mut [f32],
-    ) {
-        for ((weight, &g), v) in weights.iter_mut().zip(grad).zip(velocity) {
-            *v = *v * momentum - g * learning_rate;
-            *weight += *v * momentum - g * learning_rate;
-        }
-    }
-
-    fn rmsprop_task(
-        scalars: RmsPropScalars,
-        weights: &mut [f32],
-        grad: &[f32],
-        mean_square: &mut [f32],
-    ) {
-        let RmsPropScalars { learning_rate, rho, gain, epsilon } = scalars;
-        for ((weight, &g), v) in weights.iter_mut().zip(grad).zip(mean_square) {
-            *v = rho * *v + gain * (g * g);
-            *weight -= learning_rate * g / (*v + epsilon).sqrt();
-        }
-    }
-}
-
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "equal inputs give equal bits")]
-mod tests {
-    use super::*;
-
-    /// A few roundings of values near 1.
-    const TOLERANCE: f32 = 3e-7;
-
-    #[track_caller]
-    fn assert_near(found: f32, expected: f32) {
-        assert!((found - expected).abs() < TOLERANCE, "{found}, expected {expected}");
-    }
-
-    #[test]
-    fn adam_adds_epsilon_before_the_correction() {
-        let settings = Adam { learning_rate: 1e-3, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
-        let mut weights = [0.0, 0.0];
-        let (mut first, mut second) = ([0.0; 2], [0.0; 2]);
-        adam(settings, 1, &mut weights, &[2.0, 1e-6], &mut first, &mut second);
-        assert_near(weights[0], -1e-3);
-        // alpha = 3.162278e-4, m = 1e-7, sqrt(v) = 3.162278e-8; added after the correction, epsilon would give 9.1e-4.
-        assert_near(weights[1], -2.402_53e-4);
-        adam(settings, 2, &mut weights, &[-1.0, 0.0], &mut first, &mut second);
-        assert_near(first[0], 0.08);
-        assert_near(second[0], 0.004_996);
-        // alpha = 1e-3 sqrt(0.001999) / 0.19 = 2.353169e-4.
-        assert_near(weights[0], -1e-3 - 2.353_169e-4 * 0.08 / 0.070_682_4);
-    }
-
-    #[test]
-    fn sgd_keeps_the_learning_rate_in_the_velocity() {
-        let mut settings = Sgd { learning_rate: 0.1, momentum: 0.9, lookahead: Lookahead::None };
-        let (mut weights, mut velocity) = ([1.0], [0.0]);
-        sgd(settings, &mut weights, &[0.5], &mut velocity);
-        assert_near(weights[0], 0.95);
-        settings.learning_rate = 0.01;
-        sgd(settings, &mut weights, &[0.5], &mut velocity);
-        assert_near(velocity[0], -0.05);
-        assert_near(weights[0], 0.9);
-    }
-
-    #[test]
-    fn nesterov_looks_one_step_ahead() {
-        let settings = Sgd { learning_rate: 0.1, momentum: 0.9, lookahead: Lookahead::Nesterov };
-        let (mut weights, mut velocity) = ([1.0], [0.0]);
-        sgd(settings, &mut weights, &[0.5], &mut velocity);
-        assert_near(weights[0], 0.905);
-        sgd(settings, &mut weights, &[0.5], &mut velocity);
-        assert_near(weights[0], 0.7695);
-    }
-
-    #[test]
-    fn rmsprop_adds_epsilon_under_the_root() {
-        let settings = RmsProp { learning_rate: 1e-3, rho: 0.9, epsilon: 1e-7 };
-        let (mut weights, mut mean_square) = ([1.0, 0.0], [0.0; 2]);
-        rmsprop(settings, &mut weights, &[2.0, 1e-4], &mut mean_square);
-        assert_near(mean_square[0], 0.4);
-        assert_near(weights[0], 0.996_837_7);
-        assert_near(weights[1], -3.146_59e-4);
-    }
-
-    #[test]
-    fn every_element_of_a_long_slice_is_updated_alike() {
-        let length = 2 * TASK_LEN + 5;
-        let settings = Adam { learning_rate: 1e-3, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
-        let mut weights = vec![1.0; length];
-        let (mut first, mut second) = (vec![0.0; length], vec![0.0; length]);
-        adam(settings, 1, &mut weights, &vec![1.0; length], &mut first, &mut second);
-        assert!(weights.iter().all(|&weight| weight == weights[0]));
-        assert_near(weights[0], 0.999);
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ macro_rules! vectorized {
             }
 
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") && !$crate::vectorized::is_portable() {
+            if $crate::lanes::Cpu::detected() >= $crate::lanes::Cpu::Avx2 {
                 // SAFETY: the CPU has AVX2, the only thing that `avx2` asks for.
                 unsafe { avx2($($argument),*) };
                 return;
@@ -30,37 +30,8 @@ macro_rules! vectorized {
 pub(crate) use vectorized;
 
 #[cfg(test)]
-thread_local! {
-    /// Whether this thread stands for a CPU without AVX2.
-    static PORTABLE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
-/// Whether a test wants the portable copy.
-#[cfg(all(test, target_arch = "x86_64"))]
-pub(crate) fn is_portable() -> bool {
-    PORTABLE.get()
-}
-
-/// Whether a test wants the portable copy: this is no test.
-#[cfg(all(not(test), target_arch = "x86_64"))]
-pub(crate) const fn is_portable() -> bool {
-    false
-}
-
-/// Does some work on one thread as on a CPU without AVX2.
-#[cfg(test)]
-pub(crate) fn portably<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    pool.expect("a pool of one thread").install(|| {
-        PORTABLE.set(true);
-        work()
-    })
-}
-
-#[cfg(test)]
 mod tests {
-    use super::portably;
-    use crate::optimizer::{Adam, adam};
+    use crate::lanes::{Cpu, as_on};
     use crate::pooling::{self, PoolingShape};
 
     fn numbers(count: usize) -> Vec<f32> {
@@ -78,14 +49,6 @@ mod tests {
             pooling::backward(shape, &pooled, &argmax, &mut grad);
             (pooled, argmax, grad)
         };
-        assert_eq!(pooling(), portably(pooling));
-        let optimizer = || {
-            let settings = Adam { learning_rate: 1e-3, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
-            let (mut weights, moments) = (numbers(1000), vec![0.0; 1000]);
-            let (mut first, mut second) = (moments.clone(), moments);
-            adam(settings, 1, &mut weights, &numbers(1000), &mut first, &mut second);
-            (weights, first, second)
-        };
-        assert_eq!(optimizer(), portably(optimizer));
+        assert_eq!(pooling(), as_on(Cpu::Portable, pooling));
     }
 }

@@ -74,6 +74,16 @@ setting!(
     |value| value.is_finite() && 0.0 < value
 );
 setting!(
+    /// The share of a weight, in learning rates, that a step takes from it: finite and at least 0.
+    WeightDecay, "`weight_decay`", "a finite number, at least 0",
+    |value| value.is_finite() && 0.0 <= value
+);
+setting!(
+    /// How large a gradient may be: finite and above 0.
+    Threshold, "a threshold of `clip`", "a finite number above 0",
+    |value| value.is_finite() && 0.0 < value
+);
+setting!(
     /// What a learning rate is multiplied by to reduce it: above 0 and below 1.
     Factor, "`factor`", "above 0 and below 1",
     |value| 0.0 < value && value < 1.0

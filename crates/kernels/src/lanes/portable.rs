@@ -75,6 +75,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn clamped(self, limit: Self) -> Self {
+        self.zip(limit, |a, limit| if a.abs() > limit { limit.copysign(a) } else { a })
+    }
+
+    #[inline(always)]
     unsafe fn passed(self, output: Self) -> Self {
         self.zip(output, |grad, output| if output <= 0.0 { 0.0 } else { grad })
     }

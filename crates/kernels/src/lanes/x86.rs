@@ -5,16 +5,16 @@ use std::arch::x86_64::{
     _mm_packus_epi16, _mm_set1_epi8, _mm_srli_si128, _mm_storeu_si128, _mm256_add_ps,
     _mm256_and_ps, _mm256_blendv_ps, _mm256_castps_si256, _mm256_castsi256_ps,
     _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi8_epi32, _mm256_div_ps,
-    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps,
-    _mm256_packs_epi32, _mm256_permute2f128_ps, _mm256_permute4x64_epi64, _mm256_set1_epi32,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_sqrt_ps, _mm256_storeu_ps,
-    _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_ps, _mm512_cmp_ps_mask,
-    _mm512_cmpeq_epi32_mask, _mm512_cvtepi32_epi8, _mm512_cvtepu8_epi32, _mm512_div_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_mov_epi32,
-    _mm512_mask_mov_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_f32x4,
-    _mm512_shuffle_ps, _mm512_sqrt_ps, _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_ps,
-    _mm512_unpacklo_ps,
+    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_mul_ps, _mm256_packs_epi32, _mm256_permute2f128_ps, _mm256_permute4x64_epi64,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_sqrt_ps,
+    _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_ps,
+    _mm512_cmp_ps_mask, _mm512_cmpeq_epi32_mask, _mm512_cvtepi32_epi8, _mm512_cvtepu8_epi32,
+    _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask,
+    _mm512_mask_mov_epi32, _mm512_mask_mov_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_sqrt_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 
 use super::{LANES, Lanes};
@@ -103,6 +103,19 @@ impl Lanes for Avx2 {
         unsafe {
             let zero = _mm256_setzero_ps();
             Self(_mm256_max_ps(zero, self.0), _mm256_max_ps(zero, self.1))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn clamped(self, limit: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let lowest = Self::splat(0.0).sub(limit);
+            // The second operand, as in `rectified`.
+            Self(
+                _mm256_max_ps(lowest.0, _mm256_min_ps(limit.0, self.0)),
+                _mm256_max_ps(lowest.1, _mm256_min_ps(limit.1, self.1)),
+            )
         }
     }
 
@@ -291,6 +304,16 @@ impl Lanes for Avx512 {
         // The second operand is what comes of a comparison with NaN.
         // SAFETY: as above.
         unsafe { Self(_mm512_max_ps(_mm512_setzero_ps(), self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn clamped(self, limit: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let lowest = Self::splat(0.0).sub(limit);
+            // The second operand, as in `rectified`.
+            Self(_mm512_max_ps(lowest.0, _mm512_min_ps(limit.0, self.0)))
+        }
     }
 
     #[inline(always)]

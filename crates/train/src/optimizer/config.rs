@@ -1,8 +1,9 @@
 //! Which optimizer, with which settings, as a recipe says it.
 
+use kernels::optimizer::{self as rules, Rule};
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{DecayRate, Epsilon, LearningRate};
+use crate::setting::{DecayRate, Epsilon, LearningRate, Threshold, WeightDecay};
 
 /// An optimizer and its settings; Keras's names and defaults.
 ///
@@ -38,6 +39,11 @@ pub struct Adam {
     pub beta_2: DecayRate,
     /// Added to the root of the mean squared gradient before its bias is corrected.
     pub epsilon: Epsilon,
+    /// `weight_decay * learning_rate` of a weight is taken from it before each step.
+    pub weight_decay: WeightDecay,
+    /// How large a gradient may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<Clip>,
 }
 
 /// Settings of stochastic gradient descent.
@@ -50,6 +56,11 @@ pub struct Sgd {
     pub momentum: DecayRate,
     /// Whether a step looks one velocity ahead.
     pub nesterov: bool,
+    /// `weight_decay * learning_rate` of a weight is taken from it before each step.
+    pub weight_decay: WeightDecay,
+    /// How large a gradient may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<Clip>,
 }
 
 /// Settings of `RMSprop`.
@@ -64,6 +75,25 @@ pub struct RmsProp {
     pub momentum: DecayRate,
     /// Added to the mean squared gradient, under the root.
     pub epsilon: Epsilon,
+    /// `weight_decay * learning_rate` of a weight is taken from it before each step.
+    pub weight_decay: WeightDecay,
+    /// How large a gradient may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<Clip>,
+}
+
+/// How large a gradient may be: one of Keras's `clipnorm`, `clipvalue` and `global_clipnorm`.
+///
+/// In a recipe `clip = { norm = 1.0 }`, `{ value = 0.5 }` or `{ global_norm = 1.0 }`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clip {
+    /// The Euclidean norm of each parameter's gradient.
+    Norm(Threshold),
+    /// The size of each element.
+    Value(Threshold),
+    /// The Euclidean norm of the gradients of all parameters together.
+    GlobalNorm(Threshold),
 }
 
 impl OptimizerConfig {
@@ -77,20 +107,41 @@ impl OptimizerConfig {
         .get()
     }
 
-    /// Whether a step needs the sum or mean of earlier gradients.
-    pub(super) fn needs_momentum(&self) -> bool {
+    /// How large a gradient may be.
+    pub fn clip(&self) -> Option<Clip> {
         match self {
-            OptimizerConfig::Adam(_) => true,
-            OptimizerConfig::Sgd(sgd) => sgd.momentum.get() > 0.0,
-            OptimizerConfig::RmsProp(rmsprop) => rmsprop.momentum.get() > 0.0,
+            OptimizerConfig::Adam(adam) => adam.clip,
+            OptimizerConfig::Sgd(sgd) => sgd.clip,
+            OptimizerConfig::RmsProp(rmsprop) => rmsprop.clip,
         }
     }
 
-    /// Whether a step needs the mean of earlier squared gradients.
-    pub(super) fn needs_velocity(&self) -> bool {
+    /// The share of a weight, in learning rates, that a step takes from it.
+    pub fn weight_decay(&self) -> f64 {
         match self {
-            OptimizerConfig::Adam(_) | OptimizerConfig::RmsProp(_) => true,
-            OptimizerConfig::Sgd(_) => false,
+            OptimizerConfig::Adam(adam) => adam.weight_decay,
+            OptimizerConfig::Sgd(sgd) => sgd.weight_decay,
+            OptimizerConfig::RmsProp(rmsprop) => rmsprop.weight_decay,
+        }
+        .get()
+    }
+
+    /// How gradients move weights.
+    pub(super) fn rule(&self) -> Rule {
+        match self {
+            OptimizerConfig::Adam(adam) => Rule::Adam(rules::Adam {
+                beta_1: adam.beta_1.get(),
+                beta_2: adam.beta_2.get(),
+                epsilon: adam.epsilon.get(),
+            }),
+            OptimizerConfig::Sgd(sgd) => {
+                Rule::Sgd(rules::Sgd { momentum: sgd.momentum.get(), nesterov: sgd.nesterov })
+            }
+            OptimizerConfig::RmsProp(rmsprop) => Rule::RmsProp(rules::RmsProp {
+                rho: rmsprop.rho.get(),
+                momentum: rmsprop.momentum.get(),
+                epsilon: rmsprop.epsilon.get(),
+            }),
         }
     }
 }
@@ -102,6 +153,8 @@ impl Default for Adam {
             beta_1: DecayRate::new(0.9).expect("0.9 is below 1"),
             beta_2: DecayRate::new(0.999).expect("0.999 is below 1"),
             epsilon: Epsilon::new(1e-7).expect("1e-7 is above 0"),
+            weight_decay: WeightDecay::new(0.0).expect("0 is allowed"),
+            clip: None,
         }
     }
 }
@@ -112,6 +165,8 @@ impl Default for Sgd {
             learning_rate: LearningRate::new(0.01).expect("0.01 is above 0"),
             momentum: DecayRate::new(0.0).expect("0 is below 1"),
             nesterov: false,
+            weight_decay: WeightDecay::new(0.0).expect("0 is allowed"),
+            clip: None,
         }
     }
 }
@@ -123,6 +178,8 @@ impl Default for RmsProp {
             rho: DecayRate::new(0.9).expect("0.9 is below 1"),
             momentum: DecayRate::new(0.0).expect("0 is below 1"),
             epsilon: Epsilon::new(1e-7).expect("1e-7 is above 0"),
+            weight_decay: WeightDecay::new(0.0).expect("0 is allowed"),
+            clip: None,
         }
     }
 }
@@ -167,7 +224,10 @@ mod tests {
         for text in [
             "kind = \"adam\", learning_rate = 1e-4",
             "kind = \"sgd\", momentum = 0.9, nesterov = true",
-            "kind = \"rmsprop\", rho = 0.95",
+            "kind = \"rmsprop\", rho = 0.95, weight_decay = 1e-4",
+            "kind = \"adam\", clip = { norm = 1.0 }",
+            "kind = \"sgd\", clip = { value = 0.5 }",
+            "kind = \"adam\", clip = { global_norm = 2 }",
         ] {
             let config = parsed(text).unwrap();
             let written = toml::to_string(&config).unwrap();
@@ -199,6 +259,8 @@ mod tests {
             ("sgd", "momentum", "-0.9"),
             ("rmsprop", "rho", "inf"),
             ("rmsprop", "epsilon", "0.0"),
+            ("sgd", "weight_decay", "-1e-4"),
+            ("adam", "clip", "{ norm = 0.0 }"),
         ] {
             let message = parsed(&format!("kind = \"{kind}\", {key} = {value}")).unwrap_err();
             let message = message.message();

@@ -2,22 +2,21 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Var, bail};
+use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor, Var, bail};
 use kernels::dense::DenseShape;
-use kernels::optimizer::{self as rules, DenseGradient, Lookahead};
+use kernels::optimizer::{self as rules, DenseGradient, Step};
 use model::Gradient;
 
-use super::{Moments, OptimizerConfig, Step};
+use super::Moments;
 
 /// Applies `gradient` to `variable`, both on the CPU.
 pub(super) fn apply(
-    config: &OptimizerConfig,
     step: Step,
     variable: &Var,
     gradient: &Gradient,
     moments: &mut Moments<Vec<f32>>,
 ) -> Result<()> {
-    let operation = InPlace { rule: Rule::new(config, step), moments: RefCell::new(moments) };
+    let operation = InPlace { step, moments: RefCell::new(moments) };
     match gradient {
         Gradient::Whole(gradient) => variable.inplace_op2(&gradient.contiguous()?, &operation),
         Gradient::Product { inputs, grad_output } => {
@@ -27,33 +26,20 @@ pub(super) fn apply(
     }
 }
 
-/// What the kernels want to know of a configuration and a step.
-#[derive(Clone, Copy)]
-enum Rule {
-    Adam(rules::Adam, u32),
-    Sgd(rules::Sgd),
-    RmsProp(rules::RmsProp),
-}
-
-impl Rule {
-    fn new(config: &OptimizerConfig, step: Step) -> Self {
-        let learning_rate = step.learning_rate;
-        match config {
-            OptimizerConfig::Adam(adam) => {
-                let (beta_1, beta_2) = (adam.beta_1.get(), adam.beta_2.get());
-                let epsilon = adam.epsilon.get();
-                Self::Adam(rules::Adam { learning_rate, beta_1, beta_2, epsilon }, step.number)
-            }
-            OptimizerConfig::Sgd(sgd) => Self::Sgd(rules::Sgd {
-                learning_rate,
-                momentum: sgd.momentum.get(),
-                lookahead: if sgd.nesterov { Lookahead::Nesterov } else { Lookahead::None },
-            }),
-            OptimizerConfig::RmsProp(rmsprop) => Self::RmsProp(rules::RmsProp {
-                learning_rate,
-                rho: rmsprop.rho.get(),
-                epsilon: rmsprop.epsilon.get(),
-            }),
+/// The sum of a gradient's squares.
+pub(super) fn squared_norm(gradient: &Gradient) -> Result<f64> {
+    match gradient {
+        Gradient::Whole(gradient) => with_values(&gradient.contiguous()?, |gradient, _| {
+            Ok(rules::Gradient::Whole(gradient).squared_norm())
+        }),
+        Gradient::Product { inputs, grad_output } => {
+            let (inputs, grad_output) = (inputs.contiguous()?, grad_output.contiguous()?);
+            with_values(&inputs, |inputs, of_inputs| {
+                with_values(&grad_output, |grad_output, of_output| {
+                    let gradient = in_factors((inputs, of_inputs), (grad_output, of_output))?;
+                    Ok(rules::Gradient::Dense(gradient).squared_norm())
+                })
+            })
         }
     }
 }
@@ -61,8 +47,26 @@ impl Rule {
 /// The operation as candle wants it: it may change its first operand, and has no `&mut self` for
 /// the moments.
 struct InPlace<'a> {
-    rule: Rule,
+    step: Step,
     moments: RefCell<&'a mut Moments<Vec<f32>>>,
+}
+
+impl InPlace<'_> {
+    fn step(
+        &self,
+        variable: &mut CpuStorage,
+        layout: &Layout,
+        gradient: rules::Gradient<'_>,
+    ) -> Result<()> {
+        let (CpuStorage::F32(values), Some((start, end))) = (variable, layout.contiguous_offsets())
+        else {
+            bail!("a variable is not contiguous f32, expected it as it was made")
+        };
+        let mut moments = self.moments.borrow_mut();
+        let Moments { momentum, velocity } = &mut **moments;
+        self.step.apply(gradient, &mut values[start..end], rules::Moments { momentum, velocity });
+        Ok(())
+    }
 }
 
 const NAME: &str = "optimizer-step";
@@ -79,18 +83,8 @@ impl InplaceOp2 for InPlace<'_> {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<()> {
-        let weights = values_mut(variable, variable_layout)?;
-        let gradient = values(gradient, gradient_layout)?;
-        let mut moments = self.moments.borrow_mut();
-        let Moments { momentum, velocity } = &mut **moments;
-        match self.rule {
-            Rule::Adam(adam, number) => {
-                rules::adam(adam, number, weights, gradient, momentum, velocity);
-            }
-            Rule::Sgd(sgd) => rules::sgd(sgd, weights, gradient, momentum),
-            Rule::RmsProp(rmsprop) => rules::rmsprop(rmsprop, weights, gradient, velocity),
-        }
-        Ok(())
+        let gradient = rules::Gradient::Whole(values(gradient, gradient_layout)?);
+        self.step(variable, variable_layout, gradient)
     }
 }
 
@@ -108,38 +102,36 @@ impl InplaceOp3 for InPlace<'_> {
         grad_output: &CpuStorage,
         grad_layout: &Layout,
     ) -> Result<()> {
-        let (batch, in_features) = inputs_layout.shape().dims2()?;
-        let (images, out_features) = grad_layout.shape().dims2()?;
+        let inputs = (values(inputs, inputs_layout)?, inputs_layout);
+        let grad_output = (values(grad_output, grad_layout)?, grad_layout);
+        let gradient = in_factors(inputs, grad_output)?;
+        let DenseShape { in_features, out_features, .. } = gradient.shape;
         let found = variable_layout.shape().dims2()?;
-        if images != batch || found != (out_features, in_features) {
-            bail!(
-                "a variable of shape {found:?}, expected one of ({out_features}, {in_features}) for its gradient in \
-                 factors of {batch} and {images} images"
-            );
+        if found != (out_features, in_features) {
+            bail!("a variable of shape {found:?}, expected ({out_features}, {in_features})");
         }
-        let gradient = DenseGradient {
-            shape: DenseShape { batch, in_features, out_features },
-            inputs: values(inputs, inputs_layout)?,
-            grad_output: values(grad_output, grad_layout)?,
-        };
-        let weights = values_mut(variable, variable_layout)?;
-        let mut moments = self.moments.borrow_mut();
-        let Moments { momentum, velocity } = &mut **moments;
-        match self.rule {
-            Rule::Adam(adam, number) => {
-                rules::adam_dense(adam, number, gradient, weights, momentum, velocity);
-            }
-            Rule::Sgd(sgd) => rules::sgd_dense(sgd, gradient, weights, momentum),
-            Rule::RmsProp(rmsprop) => rules::rmsprop_dense(rmsprop, gradient, weights, velocity),
-        }
-        Ok(())
+        self.step(variable, variable_layout, rules::Gradient::Dense(gradient))
     }
 }
 
-fn values_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
-        _ => bail!("a variable is not contiguous f32, expected it as it was made"),
+fn in_factors<'a>(
+    (inputs, inputs_layout): (&'a [f32], &Layout),
+    (grad_output, grad_layout): (&'a [f32], &Layout),
+) -> Result<DenseGradient<'a>> {
+    let (batch, in_features) = inputs_layout.shape().dims2()?;
+    let (images, out_features) = grad_layout.shape().dims2()?;
+    if images != batch {
+        bail!("factors of {batch} and {images} images, expected one number of them");
+    }
+    let shape = DenseShape { batch, in_features, out_features };
+    Ok(DenseGradient { shape, inputs, grad_output })
+}
+
+fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32], &Layout) -> Result<T>) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => work(values(storage, layout)?, layout),
+        _ => bail!("a gradient does not lie on the CPU, expected it beside its variable"),
     }
 }
 

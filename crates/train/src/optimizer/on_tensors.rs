@@ -1,71 +1,80 @@
-//! A step as tensor arithmetic: the way on every device but the CPU, and there for the settings
-//! that the kernels lack.
+//! A step as tensor arithmetic: the way on every device but the CPU.
 
 use candle_core::{Result, Tensor, Var};
+use kernels::optimizer::{Adam, RmsProp, Rule, Sgd, Step};
 
-use super::{Adam, Moments, OptimizerConfig, RmsProp, Sgd, Step};
+use super::Moments;
 
 /// Applies `gradient` to `variable`, by the formulas of [`kernels::optimizer`].
 pub(super) fn apply(
-    config: &OptimizerConfig,
     step: Step,
     variable: &Var,
     gradient: &Tensor,
     moments: &mut Moments<Tensor>,
 ) -> Result<()> {
-    let change = match config {
-        OptimizerConfig::Adam(settings) => adam(settings, step, gradient, moments),
-        OptimizerConfig::Sgd(settings) => sgd(settings, step, gradient, moments),
-        OptimizerConfig::RmsProp(settings) => rmsprop(settings, step, gradient, moments),
+    let mut gradient = (gradient * step.gradient_scale)?;
+    if step.clip_value.is_finite() {
+        gradient = gradient.clamp(-step.clip_value, step.clip_value)?;
+    }
+    let change = match step.rule {
+        Rule::Adam(rule) => adam(rule, step, &gradient, moments),
+        Rule::Sgd(rule) => sgd(rule, step, &gradient, moments),
+        Rule::RmsProp(rule) => rmsprop(rule, step, &gradient, moments),
     }?;
-    variable.set(&(variable.as_tensor() + change)?)
+    let mut weights = variable.as_detached_tensor();
+    if step.weight_decay > 0.0 {
+        weights = (weights * (1.0 - step.weight_decay * step.learning_rate))?;
+    }
+    variable.set(&(weights + change)?)
+}
+
+/// The sum of a gradient's squares.
+pub(super) fn squared_norm(gradient: &Tensor) -> Result<f64> {
+    Ok(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?.into())
 }
 
 fn adam(
-    adam: &Adam,
+    rule: Adam,
     step: Step,
     gradient: &Tensor,
     moments: &mut Moments<Tensor>,
 ) -> Result<Tensor> {
     let Moments { momentum, velocity } = moments;
-    let (beta_1, beta_2) = (adam.beta_1.get(), adam.beta_2.get());
-    *momentum = approach(momentum, gradient, 1.0 - beta_1)?;
-    *velocity = approach(velocity, &gradient.sqr()?, 1.0 - beta_2)?;
+    *momentum = approach(momentum, gradient, 1.0 - rule.beta_1)?;
+    *velocity = approach(velocity, &gradient.sqr()?, 1.0 - rule.beta_2)?;
     let steps = f64::from(step.number);
-    let correction = (1.0 - beta_2.powf(steps)).sqrt() / (1.0 - beta_1.powf(steps));
-    let denominator = (velocity.sqrt()? + adam.epsilon.get())?;
+    let correction = (1.0 - rule.beta_2.powf(steps)).sqrt() / (1.0 - rule.beta_1.powf(steps));
+    let denominator = (velocity.sqrt()? + rule.epsilon)?;
     (&*momentum * (-step.learning_rate * correction))? / denominator
 }
 
-fn sgd(sgd: &Sgd, step: Step, gradient: &Tensor, moments: &mut Moments<Tensor>) -> Result<Tensor> {
+fn sgd(rule: Sgd, step: Step, gradient: &Tensor, moments: &mut Moments<Tensor>) -> Result<Tensor> {
     let downhill = (gradient * -step.learning_rate)?;
-    let decay = sgd.momentum.get();
-    if decay == 0.0 {
+    if rule.momentum == 0.0 {
         return Ok(downhill);
     }
     let momentum = &mut moments.momentum;
-    *momentum = ((&*momentum * decay)? + &downhill)?;
-    if sgd.nesterov {
-        return (&*momentum * decay)? + downhill;
+    *momentum = ((&*momentum * rule.momentum)? + &downhill)?;
+    if rule.nesterov {
+        return (&*momentum * rule.momentum)? + downhill;
     }
     Ok(momentum.clone())
 }
 
 fn rmsprop(
-    rmsprop: &RmsProp,
+    rule: RmsProp,
     step: Step,
     gradient: &Tensor,
     moments: &mut Moments<Tensor>,
 ) -> Result<Tensor> {
     let Moments { momentum, velocity } = moments;
-    *velocity = approach(velocity, &gradient.sqr()?, 1.0 - rmsprop.rho.get())?;
-    let denominator = (&*velocity + rmsprop.epsilon.get())?.sqrt()?;
+    *velocity = approach(velocity, &gradient.sqr()?, 1.0 - rule.rho)?;
+    let denominator = (&*velocity + rule.epsilon)?.sqrt()?;
     let downhill = ((gradient * -step.learning_rate)? / denominator)?;
-    let decay = rmsprop.momentum.get();
-    if decay == 0.0 {
+    if rule.momentum == 0.0 {
         return Ok(downhill);
     }
-    *momentum = ((&*momentum * decay)? + downhill)?;
+    *momentum = ((&*momentum * rule.momentum)? + downhill)?;
     Ok(momentum.clone())
 }
 
