@@ -1,4 +1,4 @@
-//! VGG16's arithmetic on CPUs, on plain slices: convolution, pooling, dense layers, optimizers.
+//! VGG16's arithmetic on CPUs, on plain slices: convolution, pooling, dense layers, cross-entropy, optimizers.
 //!
 //! Every function takes its shape and reads `&[f32]`. Convolutions pass images on in [blocks](blocked) of 16 channels;
 //! elsewhere images are NCHW, filters OIHW, dense weights `(out, in)`, all without gaps. Work is split into rayon tasks by
@@ -18,6 +18,7 @@ pub mod activation;
 pub mod blocked;
 pub mod buffers;
 pub mod convolution;
+pub mod cross_entropy;
 pub mod dense;
 pub mod machine;
 pub mod optimizer;

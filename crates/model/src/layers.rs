@@ -8,11 +8,14 @@
 use candle_core::{CpuStorage, Error, Layout, Result, Storage, Tensor};
 
 mod convolutions;
+mod cross_entropy;
 mod dense;
 mod dropout;
 mod gradient;
 mod pooling;
 mod stretch;
+
+pub use cross_entropy::cross_entropy;
 
 pub(crate) use convolutions::{Pooling, convolutions};
 pub(crate) use dense::dense;

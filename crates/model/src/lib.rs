@@ -22,5 +22,6 @@ pub use cut::Cut;
 pub use error::Error;
 pub use gradient::Gradient;
 pub use initial::{Initializer, initial};
+pub use layers::cross_entropy;
 pub use network::{Mode, Vgg16};
 pub use weights::{LoadReport, Metadata, WeightsFile};

@@ -1,6 +1,7 @@
 //! What training minimizes: cross-entropy, as it should be and as Keras 2.2 clipped it.
 
 use candle_core::{D, Result, Tensor};
+use model::cross_entropy;
 use serde::{Deserialize, Serialize};
 
 /// How far Keras keeps a probability from 0 and 1; `backend.epsilon()`.
@@ -50,15 +51,15 @@ pub fn loss(kind: LossKind, logits: &Tensor, labels: &Tensor) -> Result<Tensor> 
 /// Clipped: Keras 2.2.4, `backend/tensorflow_backend.py`, `categorical_crossentropy` with
 /// `from_logits=False`.
 pub fn losses(kind: LossKind, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let log_probabilities = match kind {
-        LossKind::CrossEntropy => candle_nn::ops::log_softmax(logits, D::Minus1)?,
+    match kind {
+        LossKind::CrossEntropy => cross_entropy(logits, labels),
         LossKind::Keras22Clipped => {
             let probabilities = candle_nn::ops::softmax(logits, D::Minus1)?;
             let sums = probabilities.sum_keepdim(D::Minus1)?;
-            clip(&probabilities.broadcast_div(&sums)?)?.log()?
+            let clipped = clip(&probabilities.broadcast_div(&sums)?)?;
+            clipped.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?.log()?.neg()
         }
-    };
-    log_probabilities.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?.neg()
+    }
 }
 
 /// Keeps probabilities within epsilon of 0 and 1; what lies outside gets no gradient.
