@@ -1,11 +1,13 @@
 //! The output of frozen layers, computed once for each image and shared by epochs, folds and runs.
 
 mod cache;
+mod dtype;
 mod export;
 mod file;
 mod key;
 
 pub use cache::FeatureCache;
+pub use dtype::FeatureDtype;
 pub use export::{Config, export};
 pub use file::{FeatureFile, FeatureMetadata, FeatureWriter};
 pub use key::feature_key;

@@ -12,6 +12,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use train::{
     device::DeviceChoice,
+    features::FeatureDtype,
     folds::SplitKind,
     recipe::{Builtin, Recipe},
     run::table,
@@ -58,6 +59,9 @@ struct Arguments {
     /// Images a step [default: the recipe's]
     #[arg(long, value_name = "N")]
     batch_size: Option<NonZeroUsize>,
+    /// In which the frozen layers' output is kept: f32, or f16 in half the space [default: the recipe's]
+    #[arg(long, value_name = "DTYPE")]
+    features_dtype: Option<FeatureDtype>,
     /// auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -104,7 +108,12 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
         return Ok(Builtin::find(&name)?.text.to_owned());
     }
     let mut recipe = Recipe::named_or_file(&arguments.recipe)?;
-    recipe.override_with(arguments.split, arguments.epochs, arguments.batch_size);
+    recipe.override_with(
+        arguments.split,
+        arguments.epochs,
+        arguments.batch_size,
+        arguments.features_dtype,
+    );
     let given = "clap requires it unless --show-recipe is there";
     let config = Config {
         data: arguments.data.expect(given),

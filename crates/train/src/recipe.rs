@@ -13,7 +13,7 @@ pub use builtin::{BUILTIN, Builtin};
 pub use pattern::Pattern;
 
 use crate::{
-    Error, early_stopping::EarlyStopping, folds::SplitKind, loss::LossKind,
+    Error, early_stopping::EarlyStopping, features::FeatureDtype, folds::SplitKind, loss::LossKind,
     optimizer::OptimizerConfig, schedule::ReduceOnPlateau,
 };
 
@@ -48,6 +48,8 @@ pub struct Recipe {
     /// brings its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widths: Option<[usize; 5]>,
+    /// The type in which the frozen layers' output is kept.
+    pub features_dtype: FeatureDtype,
     /// What is done, in order; at least one.
     #[serde(rename = "stage")]
     pub stages: Vec<Stage>,
@@ -111,6 +113,8 @@ struct RawRecipe {
     #[serde(default = "stratified")]
     split: SplitKind,
     widths: Option<[usize; 5]>,
+    #[serde(default)]
+    features_dtype: FeatureDtype,
     #[serde(rename = "stage", default)]
     stages: Vec<Stage>,
 }
@@ -150,6 +154,7 @@ impl TryFrom<RawRecipe> for Recipe {
             loss: raw.loss,
             split: raw.split,
             widths: raw.widths,
+            features_dtype: raw.features_dtype,
             stages: raw.stages,
         })
     }
@@ -201,9 +206,11 @@ impl Recipe {
         split: Option<SplitKind>,
         epochs: Option<NonZeroUsize>,
         batch_size: Option<NonZeroUsize>,
+        features_dtype: Option<FeatureDtype>,
     ) {
         self.split = split.unwrap_or(self.split);
         self.batch_size = batch_size.unwrap_or(self.batch_size);
+        self.features_dtype = features_dtype.unwrap_or(self.features_dtype);
         for stage in &mut self.stages {
             stage.epochs = epochs.unwrap_or(stage.epochs);
         }

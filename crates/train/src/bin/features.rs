@@ -11,7 +11,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use train::{
     device::DeviceChoice,
-    features::{Config, FeatureFile, export},
+    features::{Config, FeatureDtype, FeatureFile, export},
     training::Interrupt,
 };
 
@@ -28,9 +28,12 @@ struct Arguments {
     /// pool1 to pool5, a convolution such as `conv5_3`, fc6, fc7 (after their ReLU), fc8 (logits)
     #[arg(long, value_name = "NAME")]
     layer: String,
-    /// The file to write: `features` (f32) and `labels` (u32), in the manifest's order
+    /// The file to write: `features` and `labels` (u32), in the manifest's order
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
+    /// Of the features: f32, or f16 in half the space
+    #[arg(long, default_value_t)]
+    dtype: FeatureDtype,
     /// auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -71,6 +74,7 @@ fn run(arguments: Arguments) -> Result<FeatureFile, train::Error> {
         weights: arguments.weights,
         layer: arguments.layer,
         out: arguments.out,
+        dtype: arguments.dtype,
         device: arguments.device,
     };
     export(&config, &Interrupt::on_signal()?)

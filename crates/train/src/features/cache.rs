@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use model::{Cut, Vgg16};
 use preprocess::{Normalization, Prepared};
 
-use super::{FeatureFile, FeatureMetadata, FeatureWriter, compute, feature_key};
+use super::{FeatureDtype, FeatureFile, FeatureMetadata, FeatureWriter, compute, feature_key};
 use crate::{
     Error,
     training::{Inputs, Interrupt},
@@ -19,6 +19,7 @@ pub struct FeatureCache<'a> {
     prepared: &'a Prepared,
     normalization: Normalization,
     weights_sha256: String,
+    dtype: FeatureDtype,
 }
 
 impl<'a> FeatureCache<'a> {
@@ -28,19 +29,21 @@ impl<'a> FeatureCache<'a> {
         prepared: &'a Prepared,
         normalization: Normalization,
         weights_sha256: &str,
+        dtype: FeatureDtype,
     ) -> Self {
         Self {
             folder: folder.to_owned(),
             prepared,
             normalization,
             weights_sha256: weights_sha256.to_owned(),
+            dtype,
         }
     }
 
     /// The features at `cut`, computed now unless they are there.
     ///
-    /// What is missing is computed from the highest cut below that is kept, so that `pool5` costs
-    /// three layers once `pool4` is known.
+    /// What is missing is computed from the highest cut below that is kept in f32, so that `pool5`
+    /// costs three layers once `pool4` is known.
     ///
     /// # Errors
     ///
@@ -51,7 +54,7 @@ impl<'a> FeatureCache<'a> {
         cut: Cut,
         interrupt: &Interrupt,
     ) -> Result<FeatureFile, Error> {
-        let metadata = self.metadata(network, cut)?;
+        let metadata = self.metadata(network, cut, self.dtype)?;
         let path = self.path(&metadata);
         if path.exists() {
             match FeatureFile::open(&path, &metadata) {
@@ -83,7 +86,7 @@ impl<'a> FeatureCache<'a> {
         interrupt: &Interrupt,
     ) -> Result<FeatureFile, Error> {
         let inputs = Inputs::plain(self.prepared, self.normalization);
-        let metadata = self.metadata(network, cut)?;
+        let metadata = self.metadata(network, cut, self.dtype)?;
         self.write(network, &inputs, (Cut::IMAGES, cut), metadata, path, interrupt)
     }
 
@@ -119,7 +122,7 @@ impl<'a> FeatureCache<'a> {
             if !self.holds_layer(&layer.name) {
                 continue;
             }
-            let metadata = self.metadata(network, lower)?;
+            let metadata = self.metadata(network, lower, FeatureDtype::F32)?;
             if let Ok(file) = FeatureFile::open(&self.path(&metadata), &metadata) {
                 return Ok((lower, Some(file)));
             }
@@ -136,13 +139,19 @@ impl<'a> FeatureCache<'a> {
             .any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
     }
 
-    fn metadata(&self, network: &Vgg16, cut: Cut) -> Result<FeatureMetadata, Error> {
+    fn metadata(
+        &self,
+        network: &Vgg16,
+        cut: Cut,
+        dtype: FeatureDtype,
+    ) -> Result<FeatureMetadata, Error> {
         let layer = cut.index().checked_sub(1).expect("features lie behind a layer");
         Ok(FeatureMetadata {
             layer: network.layers()[layer].name.clone(),
             weights_sha256: self.weights_sha256.clone(),
             data_sha256: self.prepared.sha256().to_owned(),
-            key: feature_key(network, cut, self.prepared.sha256(), self.normalization)?,
+            key: feature_key(network, cut, self.prepared.sha256(), self.normalization, dtype)?,
+            dtype,
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use model::{Architecture, Classifier, Head, Vgg16, WeightsFile, weights};
 use preprocess::Prepared;
 
-use super::{FeatureCache, FeatureFile};
+use super::{FeatureCache, FeatureDtype, FeatureFile};
 use crate::{
     Error,
     device::DeviceChoice,
@@ -23,6 +23,8 @@ pub struct Config {
     pub layer: String,
     /// The features file.
     pub out: PathBuf,
+    /// The type of the features in it.
+    pub dtype: FeatureDtype,
     /// Where the arithmetic runs.
     pub device: DeviceChoice,
 }
@@ -49,7 +51,8 @@ pub fn export(config: &Config, interrupt: &Interrupt) -> Result<FeatureFile, Err
     let (tensors, report) = weights::take(&file, &architecture.parameters(), &["fc*"])?;
     refuse_wrong_shapes(&file, &report)?;
     let network = Vgg16::new(architecture, tensors, &device)?;
-    let cache = FeatureCache::new(&config.data, &prepared, normalization, file.sha256());
+    let cache =
+        FeatureCache::new(&config.data, &prepared, normalization, file.sha256(), config.dtype);
     cache.export(&network, cut, &config.out, interrupt)
 }
 

@@ -11,6 +11,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
+use super::FeatureDtype;
 use crate::{
     Error,
     whole_file::{create_beside, finish, hold},
@@ -18,7 +19,6 @@ use crate::{
 
 /// Version of the file's form.
 const FORMAT_VERSION: &str = "1";
-const FLOAT_BYTES: usize = 4;
 
 /// What a features file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +31,15 @@ pub struct FeatureMetadata {
     pub data_sha256: String,
     /// The digest of [`feature_key`](super::feature_key).
     pub key: String,
+    /// The type of the features in the file.
+    pub dtype: FeatureDtype,
 }
 
 /// An open features file.
 ///
 /// # Shapes
 ///
-/// - `features`: `(images, channels, rows, columns)` or `(images, units)`, f32, little-endian
+/// - `features`: `(images, channels, rows, columns)` or `(images, units)`, f32 or f16, little-endian
 /// - `labels`: `(images)`, u32
 #[derive(Debug)]
 pub struct FeatureFile {
@@ -47,6 +49,7 @@ pub struct FeatureFile {
     images: usize,
     /// For one image.
     shape: Vec<usize>,
+    dtype: FeatureDtype,
 }
 
 impl FeatureFile {
@@ -86,6 +89,10 @@ impl FeatureFile {
         let Some(TensorInfo { shape, data_offsets, .. }) = metadata.info("features") else {
             return Err(broken("has no tensor `features`; delete it".to_owned()));
         };
+        let dtype = expected.dtype;
+        if shape.iter().product::<usize>() * dtype.bytes() != data_offsets.1 - data_offsets.0 {
+            return Err(broken(format!("holds no {dtype} features; delete it")));
+        }
         let end = metadata.info("labels").map_or(data_offsets.1, |labels| labels.data_offsets.1);
         let first_byte = 8 + header_bytes + data_offsets.0 as u64;
         let expected_length = 8 + header_bytes + end as u64;
@@ -100,6 +107,7 @@ impl FeatureFile {
             first_byte,
             images: shape[0],
             shape: shape[1..].to_vec(),
+            dtype,
         })
     }
 
@@ -142,15 +150,9 @@ impl FeatureFile {
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (&index, of_image) in indices.iter().zip(features.chunks_exact_mut(floats)) {
             assert!(index < self.images, "image {index} of {}", self.images);
-            let start = self.first_byte + (index * floats * FLOAT_BYTES) as u64;
+            let start = self.first_byte + (index * floats * self.dtype.bytes()) as u64;
             file.seek(SeekFrom::Start(start)).map_err(failed)?;
-            // Straight into their place: the file has the bytes of little-endian machines.
-            file.read_exact(bytemuck::cast_slice_mut(of_image)).map_err(failed)?;
-        }
-        if cfg!(target_endian = "big") {
-            for value in &mut features {
-                *value = f32::from_bits(value.to_bits().swap_bytes());
-            }
+            self.dtype.decode(of_image, |bytes| file.read_exact(bytes)).map_err(failed)?;
         }
         Ok(features)
     }
@@ -181,7 +183,7 @@ impl FeatureWriter {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let images = labels.len();
         let floats = images * shape.iter().product::<usize>();
-        let feature_bytes = floats * FLOAT_BYTES;
+        let feature_bytes = floats * metadata.dtype.bytes();
         let shape: Vec<usize> = std::iter::once(images).chain(shape.iter().copied()).collect();
         let header = json!({
             "__metadata__": {
@@ -192,7 +194,7 @@ impl FeatureWriter {
                 "key": metadata.key,
             },
             "features": {
-                "dtype": "F32",
+                "dtype": metadata.dtype.safetensors_name(),
                 "shape": shape,
                 "data_offsets": [0, feature_bytes],
             },
@@ -216,7 +218,7 @@ impl FeatureWriter {
     ///
     /// # Errors
     ///
-    /// [`Error::Write`] if the disk fails or is full.
+    /// [`Error::Write`] if the disk fails or is full, or a feature is too large for the file's type.
     ///
     /// # Panics
     ///
@@ -224,13 +226,12 @@ impl FeatureWriter {
     pub fn append(&mut self, features: &[f32]) -> Result<(), Error> {
         self.missing_floats =
             self.missing_floats.checked_sub(features.len()).expect("no more features than images");
-        let written = if cfg!(target_endian = "big") {
-            let bytes: Vec<u8> = features.iter().flat_map(|value| value.to_le_bytes()).collect();
-            self.output.write_all(&bytes)
-        } else {
-            self.output.write_all(bytemuck::cast_slice(features))
-        };
-        written.map_err(|source| Error::Write { path: self.path.clone(), source })
+        let failed = |source| Error::Write { path: self.path.clone(), source };
+        let bytes = self.metadata.dtype.encode(features).map_err(|feature| {
+            let problem = format!("a feature is {feature}, too large for f16; use f32");
+            failed(io::Error::other(problem))
+        })?;
+        self.output.write_all(&bytes).map_err(failed)
     }
 
     /// Completes the file, gives it its name, and opens it.
@@ -271,6 +272,7 @@ mod tests {
             weights_sha256: "w".to_owned(),
             data_sha256: "d".to_owned(),
             key: "k".to_owned(),
+            dtype: FeatureDtype::F32,
         }
     }
 

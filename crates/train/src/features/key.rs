@@ -5,6 +5,7 @@ use model::{Cut, ParameterSpec, Vgg16};
 use preprocess::Normalization;
 use sha2::{Digest, Sha256};
 
+use super::FeatureDtype;
 use crate::{Error, hexadecimal};
 
 /// Raised whenever kernels, layers or normalizations change what they give, so that features of
@@ -12,7 +13,7 @@ use crate::{Error, hexadecimal};
 const ARITHMETIC_VERSION: &str = "2";
 
 /// Digest of what the features at `cut` depend on: the data, the normalization, every parameter
-/// below the cut, the device, and the versions of this program and of its arithmetic.
+/// below the cut, the device, the type in which they are kept, and the versions of this program and of its arithmetic.
 ///
 /// The parameters themselves are digested, not the file they came from: a run that has trained
 /// some of them, or a file with another head, gets a key that is right by construction.
@@ -25,6 +26,7 @@ pub fn feature_key(
     cut: Cut,
     data_sha256: &str,
     normalization: Normalization,
+    dtype: FeatureDtype,
 ) -> Result<String, Error> {
     let device = crate::device::device_name(network.device());
     let mut hash = Sha256::new();
@@ -35,6 +37,7 @@ pub fn feature_key(
         data_sha256,
         &normalization.to_string(),
         &device,
+        &dtype.to_string(),
     ] {
         hash_field(&mut hash, word.as_bytes());
     }

@@ -41,7 +41,7 @@ pub(crate) fn for_each_batch<'b>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::{FeatureMetadata, FeatureWriter};
+    use crate::features::{FeatureDtype, FeatureMetadata, FeatureWriter};
 
     #[test]
     fn batches_come_in_order_until_the_first_error() {
@@ -51,6 +51,7 @@ mod tests {
             weights_sha256: String::new(),
             data_sha256: String::new(),
             key: "k".to_owned(),
+            dtype: FeatureDtype::F32,
         };
         let path = folder.path().join("f.safetensors");
         let mut writer = FeatureWriter::create(&path, metadata, &[1], vec![0; 9]).unwrap();

@@ -340,7 +340,13 @@ fn features(
     interrupt: &Interrupt,
 ) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
     let folder = features_folder(&config.data, config.features.as_deref());
-    let cache = FeatureCache::new(&folder, prepared, start.normalization, &start.weights.sha256);
+    let cache = FeatureCache::new(
+        &folder,
+        prepared,
+        start.normalization,
+        &start.weights.sha256,
+        config.recipe.features_dtype,
+    );
     let mut cuts: Vec<Cut> = plans.iter().map(|plan| plan.cut).collect();
     cuts.sort_unstable();
     cuts.dedup();

@@ -8,11 +8,11 @@ use preprocess::{Normalization, Prepared, View, read_batch};
 use safetensors::SafeTensors;
 use train::{
     device::DeviceChoice,
-    features::{Config, export},
-    training::{Interrupt, run},
+    features::{Config, FeatureDtype, export},
+    training::{self, Interrupt, run},
 };
 
-use crate::support::{Bench, TWO_STAGES, narrow};
+use crate::support::{Bench, TWO_STAGES, narrow, steps};
 
 #[test]
 fn exported_features_are_the_networks_output_in_the_manifests_order() {
@@ -39,6 +39,7 @@ fn exported_features_are_the_networks_output_in_the_manifests_order() {
             weights: weights.clone(),
             layer: layer.to_owned(),
             out: out.clone(),
+            dtype: FeatureDtype::F32,
             device: DeviceChoice::Cpu,
         };
         export(&config, &Interrupt::default()).unwrap();
@@ -63,5 +64,34 @@ fn exported_features_are_the_networks_output_in_the_manifests_order() {
         assert_eq!(words["layer"], layer);
         assert_eq!(words["weights_sha256"], file.sha256());
         assert_eq!(words["data_sha256"], prepared.sha256());
+    }
+}
+
+#[test]
+fn features_in_half_precision_take_half_the_space_and_are_kept_apart() {
+    let bench = Bench::new(3, 4);
+    let losses = |config: &training::Config| {
+        run(config, &Interrupt::default()).unwrap();
+        steps(&config.out).iter().map(|step| step.loss).collect::<Vec<f32>>()
+    };
+    let whole = losses(&bench.config(&narrow("linear", TWO_STAGES), "whole"));
+    let folder = bench.path("data-features");
+    let sizes = || -> Vec<u64> {
+        fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .collect()
+    };
+    let of_whole: u64 = sizes().iter().sum();
+    let mut config = bench.config(&narrow("linear", TWO_STAGES), "half");
+    config.recipe.features_dtype = FeatureDtype::F16;
+    let half = losses(&config);
+    assert_eq!(sizes().len(), 4, "two layers in two types");
+    let of_half = sizes().iter().sum::<u64>() - of_whole;
+    assert!(of_half < of_whole * 3 / 4, "{of_half} bytes of {of_whole}, with headers and labels");
+    assert_ne!(half, whole);
+    for (half, whole) in half.iter().zip(&whole) {
+        // Features are off by 2^-12 of themselves, and a loss is of their size at most.
+        assert!((half - whole).abs() <= 2e-2 * whole, "{half}, {whole}");
     }
 }
