@@ -36,6 +36,25 @@ pub enum Before<'a> {
     },
 }
 
+/// The products of [`forward`] without the transforms around them, of numbers that mean nothing: what a bench holds against
+/// the machine's peak.
+///
+/// # Shapes
+///
+/// - `weights`: `(out, in, 3, 3)`
+///
+/// # Panics
+///
+/// If `weights` has another length.
+pub fn forward_products(shape: BlockedShape, out_channels: usize, weights: &[f32]) {
+    winograd::forward_products(shape, weights, out_channels);
+}
+
+/// Likewise those of [`backward_weights`].
+pub fn backward_weights_products(shape: BlockedShape, out_channels: usize) {
+    winograd::backward_weights_products(shape, out_channels);
+}
+
 /// Convolves, adds the bias and clips at zero. Images have at least one channel.
 ///
 /// # Shapes

@@ -15,11 +15,19 @@ mod product;
 mod tiles;
 mod transforms;
 
-pub(crate) use backward::backward_weights;
-pub(crate) use forward::{Finish, backward_images, forward};
+pub(crate) use backward::{backward_weights, backward_weights_products};
+pub(crate) use forward::{Finish, backward_images, forward, forward_products};
 
 /// Elements of a transformed tile; for each of them there is one product of matrices.
 const POINTS: usize = 36;
 
 /// Channels that are written at a time: two blocks.
 const PAIR: usize = 32;
+
+/// What is computed: benches hold the products alone against the machine's peak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    All,
+    /// Of whatever lies in the buffers; nothing is read or written beside them.
+    Products,
+}

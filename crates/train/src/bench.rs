@@ -3,6 +3,7 @@
 mod bound;
 mod case;
 mod experiments;
+mod growth;
 mod layers;
 mod own;
 mod peer;
@@ -11,10 +12,11 @@ mod table;
 pub use bound::{Bound, Machine};
 pub use case::Case;
 pub use experiments::experiments;
+pub use growth::{Growth, growth};
 pub use layers::{LayerTimes, layers};
 pub use own::serve;
 pub use peer::{Peer, PeerKind};
-pub use table::{layers_table, table};
+pub use table::{growth_table, layers_table, table};
 
 use serde::Serialize;
 

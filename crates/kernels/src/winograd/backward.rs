@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::POINTS;
 use super::filters::add_gradients;
 use super::product::over_tiles;
 use super::tiles::{Grid, Tiles, point_stride, transform};
+use super::{POINTS, Work};
 use crate::blocked::BlockedShape;
 use crate::lanes::{LANES, for_each_cpu};
 use crate::matrix::even_parts;
@@ -48,12 +48,14 @@ pub(crate) fn backward_weights(
     if read.tiles() == 0 || images.is_empty() || grad.is_empty() {
         return;
     }
-    let gradient = Gradient { read, written, images, grad };
-    if gradient.blocks_read() + gradient.blocks_written() <= LOCAL_BLOCKS {
-        gradient.by_tiles(grad_weights);
-    } else {
-        gradient.by_points(grad_weights);
-    }
+    Gradient { read, written, images, grad, work: Work::All }.compute(grad_weights);
+}
+
+/// The products of [`backward_weights`] alone.
+pub(crate) fn backward_weights_products(images_shape: BlockedShape, out_channels: usize) {
+    let read = Grid { shape: images_shape };
+    let written = Grid { shape: BlockedShape { channels: out_channels, ..images_shape } };
+    Gradient { read, written, images: &[], grad: &[], work: Work::Products }.compute(&mut []);
 }
 
 /// What all tasks share.
@@ -63,9 +65,18 @@ struct Gradient<'a> {
     written: Grid,
     images: &'a [f32],
     grad: &'a [f32],
+    work: Work,
 }
 
 impl Gradient<'_> {
+    fn compute(&self, grad_weights: &mut [f32]) {
+        if self.blocks_read() + self.blocks_written() <= LOCAL_BLOCKS {
+            self.by_tiles(grad_weights);
+        } else {
+            self.by_points(grad_weights);
+        }
+    }
+
     fn blocks_read(&self) -> usize {
         self.read.shape.blocks()
     }
@@ -154,6 +165,9 @@ impl Gradient<'_> {
         inputs: &SharedSlice<'_>,
         grads: &SharedSlice<'_>,
     ) {
+        if self.work == Work::Products {
+            return;
+        }
         let (tiles, range) = (range.len(), range.clone());
         let (input_stride, grad_stride) =
             (point_stride(self.blocks_read(), tiles), point_stride(self.blocks_written(), tiles));
@@ -192,6 +206,9 @@ impl Gradient<'_> {
 
     /// Transforms the sums, added up over the parts of the tiles, and adds them to the gradients of the filters.
     fn add(&self, sums: &[f32], parts: usize, grad_weights: &mut [f32]) {
+        if self.work == Work::Products {
+            return;
+        }
         let (out_channels, in_channels) = (self.written.shape.channels, self.read.shape.channels);
         let shared = SharedSlice::new(grad_weights);
         let of_block: Vec<_> = even_parts(self.blocks_read(), TASK_BLOCKS).collect();

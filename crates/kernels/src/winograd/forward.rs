@@ -10,7 +10,7 @@ use super::tiles::{
     BlockSums, Grid, Tiles, ToPixels, point_stride, transform, write_pixels, write_pooled,
     write_unpooled,
 };
-use super::{PAIR, POINTS};
+use super::{PAIR, POINTS, Work};
 use crate::blocked::{BlockedShape, clear_outside};
 use crate::lanes::{LANES, for_each_cpu};
 use crate::matrix::even_parts;
@@ -72,6 +72,20 @@ pub(crate) fn backward_images(
     convolve(grad_shape, grad, filters, &vec![0.0; in_channels], finish, output);
 }
 
+/// The products of [`forward`] alone.
+pub(crate) fn forward_products(images_shape: BlockedShape, weights: &[f32], out_channels: usize) {
+    let convolution = Convolution {
+        read: Grid { shape: images_shape },
+        written: Grid { shape: BlockedShape { channels: out_channels, ..images_shape } },
+        filters: Filters::forward(weights, out_channels, images_shape.channels),
+        bias: Vec::new(),
+        finish: SharedFinish::Pixels(ToPixels::Sums),
+        output: SharedSlice::new(&mut []),
+        work: Work::Products,
+    };
+    convolution.compute(&[]);
+}
+
 /// What all tasks of a convolution share.
 struct Convolution<'a> {
     read: Grid,
@@ -81,6 +95,7 @@ struct Convolution<'a> {
     bias: Vec<f32>,
     finish: SharedFinish<'a>,
     output: SharedSlice<'a, f32>,
+    work: Work,
 }
 
 enum SharedFinish<'a> {
@@ -133,12 +148,9 @@ fn convolve(
         bias: padded,
         finish,
         output: SharedSlice::new(output),
+        work: Work::All,
     };
-    if filters.read() <= LOCAL_CHANNELS {
-        convolution.by_tiles(images);
-    } else {
-        convolution.by_points(images);
-    }
+    convolution.compute(images);
 }
 
 impl SharedFinish<'_> {
@@ -152,6 +164,14 @@ impl SharedFinish<'_> {
 }
 
 impl Convolution<'_> {
+    fn compute(&self, images: &[f32]) {
+        if self.filters.read() <= LOCAL_CHANNELS {
+            self.by_tiles(images);
+        } else {
+            self.by_points(images);
+        }
+    }
+
     /// Each task transforms some tiles and multiplies them by all filters.
     fn by_tiles(&self, images: &[f32]) {
         let (blocks, pair_len) = (self.read.shape.blocks(), self.filters.pair_len());
@@ -164,7 +184,8 @@ impl Convolution<'_> {
                 let stride = point_stride(blocks, tiles);
                 let sum_stride = point_stride(2, tiles);
                 with_buffers([POINTS * stride, POINTS * sum_stride], |[inputs, sums]| {
-                    for block in 0..blocks {
+                    let transformed_blocks = if self.work == Work::All { blocks } else { 0 };
+                    for block in 0..transformed_blocks {
                         let to = inputs[block * tiles * LANES..].as_mut_ptr();
                         let (grid, range) = (self.read, range.clone());
                         // SAFETY: the buffer is this task's and has room for all blocks at each point.
@@ -220,6 +241,9 @@ impl Convolution<'_> {
 
     /// Transforms the tiles of all blocks.
     fn transform_tiles(&self, images: &[f32], range: &Range<usize>, inputs: &mut [f32]) {
+        if self.work == Work::Products {
+            return;
+        }
         let (blocks, tiles) = (self.read.shape.blocks(), range.len());
         let stride = point_stride(blocks, tiles);
         assert!(POINTS * stride <= inputs.len(), "inputs");
@@ -236,6 +260,9 @@ impl Convolution<'_> {
 
     /// Transforms the filters of the pairs of blocks from `first` on.
     fn transform_filters(&self, first: usize, transformed: &mut [f32]) {
+        if self.work == Work::Products {
+            return;
+        }
         let of_pair = transformed.par_chunks_exact_mut(self.filters.pair_len());
         of_pair.enumerate().for_each(|(pair, to)| self.filters.transform(first + pair, to));
     }
@@ -332,6 +359,9 @@ impl Convolution<'_> {
         range: Range<usize>,
         skipped: usize,
     ) {
+        if self.work == Work::Products {
+            return;
+        }
         let stride = point_stride(2, tiles);
         assert!(POINTS * stride <= sums.len() && skipped + range.len() <= tiles, "sums");
         for half in 0..self.blocks_of(pair) {

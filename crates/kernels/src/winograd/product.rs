@@ -1,5 +1,7 @@
 //! The products of matrices, with as many sums in registers as the CPU has.
 
+use std::ops::Range;
+
 use crate::lanes::{LANES, Lanes, prefetch, prefetch_to_second};
 use crate::matrix::{even_parts, with_rows};
 
@@ -7,6 +9,9 @@ use super::PAIR;
 
 /// Terms that are summed in registers before they go to memory: sums of sums lose less to rounding.
 const DEPTH: usize = 64;
+
+/// Blocks of channels read whose filters stay in the first cache while all tiles pass; a multiple of [`DEPTH`].
+const CACHED_BLOCKS: usize = 16;
 
 /// Sums over channels: `sums[b][t][lane] = sum over k of inputs[k / 16][t][k % 16] * filters[k][16 b + lane]`.
 ///
@@ -30,24 +35,30 @@ pub(super) unsafe fn over_channels<L: Lanes>(
     let parts = tiles.div_ceil(L::TILES);
     // Lines of the next filters for each block of channels read in each part.
     let lines = PAIR.div_ceil(parts);
-    for (part, (first, rows)) in even_parts(tiles, L::TILES).enumerate() {
-        // SAFETY: the part lies in what the caller vouches for.
-        unsafe {
-            let inputs = inputs.add(first * LANES);
-            let sums = sums.add(first * LANES);
-            let next = next.wrapping_add(part * blocks_read * lines * LANES);
-            if L::BLOCKS == 2 && blocks_written == 2 {
-                with_rows!(
-                    rows,
-                    channels::<L, 2>(inputs, stride, blocks_read, filters, next, lines, sums)
-                );
-            } else {
-                for block in 0..blocks_written {
-                    let (filters, sums) = (filters.add(block * LANES), sums.add(block * stride));
+    for depth in (0..blocks_read).step_by(CACHED_BLOCKS) {
+        let blocks = depth..blocks_read.min(depth + CACHED_BLOCKS);
+        for (part, (first, rows)) in even_parts(tiles, L::TILES).enumerate() {
+            // SAFETY: the part lies in what the caller vouches for.
+            unsafe {
+                let inputs = inputs.add(first * LANES);
+                let sums = sums.add(first * LANES);
+                let next = next.wrapping_add(part * blocks_read * lines * LANES);
+                let blocks = blocks.clone();
+                if L::BLOCKS == 2 && blocks_written == 2 {
                     with_rows!(
                         rows,
-                        channels::<L, 1>(inputs, stride, blocks_read, filters, next, lines, sums)
+                        channels::<L, 2>(inputs, stride, blocks, filters, next, lines, sums)
                     );
+                } else {
+                    for block in 0..blocks_written {
+                        let (filters, sums) =
+                            (filters.add(block * LANES), sums.add(block * stride));
+                        let blocks = blocks.clone();
+                        with_rows!(
+                            rows,
+                            channels::<L, 1>(inputs, stride, blocks, filters, next, lines, sums)
+                        );
+                    }
                 }
             }
         }
@@ -58,17 +69,17 @@ pub(super) unsafe fn over_channels<L: Lanes>(
 unsafe fn channels<L: Lanes, const ROWS: usize, const COLUMNS: usize>(
     inputs: *const f32,
     stride: usize,
-    blocks: usize,
+    blocks: Range<usize>,
     filters: *const f32,
     next: *const f32,
     lines: usize,
     sums: *mut f32,
 ) {
-    for first in (0..blocks).step_by(DEPTH / LANES) {
+    for first in blocks.clone().step_by(DEPTH / LANES) {
         // SAFETY: the caller's.
         unsafe {
             let mut partial = [[L::splat(0.0); COLUMNS]; ROWS];
-            for block in first..blocks.min(first + DEPTH / LANES) {
+            for block in first..blocks.end.min(first + DEPTH / LANES) {
                 let inputs = inputs.add(block * stride);
                 let filters = filters.add(block * LANES * PAIR);
                 for line in 0..lines {

@@ -26,11 +26,15 @@ pub enum Case {
     Whole32,
     /// Preparing a folder of faces, all people with at least six photographs.
     Prepare,
+    /// Reading 32 prepared images as a training step does.
+    Read32,
+    /// Reading and augmenting them as the recipe `bottleneck` does.
+    Augment32,
 }
 
 impl Case {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Forward1,
         Self::Forward8,
         Self::Forward32,
@@ -40,6 +44,8 @@ impl Case {
         Self::StageTwo32,
         Self::Whole32,
         Self::Prepare,
+        Self::Read32,
+        Self::Augment32,
     ];
 
     /// Its name, for the command line and for peers.
@@ -54,7 +60,14 @@ impl Case {
             Self::StageTwo32 => "stage-two-32",
             Self::Whole32 => "whole-32",
             Self::Prepare => "prepare",
+            Self::Read32 => "read-32",
+            Self::Augment32 => "augment-32",
         }
+    }
+
+    /// Whether it reads photographs and leaves the network alone.
+    pub fn reads_faces(self) -> bool {
+        matches!(self, Self::Prepare | Self::Read32 | Self::Augment32)
     }
 
     /// Images of a repetition; of a folder as many as it has.
@@ -77,7 +90,7 @@ impl Case {
             Self::Head32 => (Some("pool5"), "fc8", &["fc"]),
             Self::StageTwo32 => (Some("pool4"), "fc8", &["conv5", "fc"]),
             Self::Whole32 => (None, "fc8", &["conv", "fc"]),
-            Self::Prepare => return None,
+            Self::Prepare | Self::Read32 | Self::Augment32 => return None,
         };
         Some(Stretch { from, to, learning })
     }

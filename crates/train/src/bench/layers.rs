@@ -4,8 +4,8 @@ use kernels::{
     blocked::BlockedShape,
     buffers::BufferStore,
     convolution::{
-        Before, backward_images, backward_weights, forward, forward_pooled, image_backward_weights,
-        image_forward,
+        Before, backward_images, backward_weights, backward_weights_products, forward,
+        forward_pooled, forward_products, image_backward_weights, image_forward,
     },
     machine::least_seconds,
 };
@@ -27,6 +27,10 @@ pub struct LayerTimes {
     pub backward_images: Option<f64>,
     /// Gradients of weights and bias.
     pub backward_weights: f64,
+    /// The products of `forward` without the transforms around them; the first layer has none of its own.
+    pub forward_products: Option<f64>,
+    /// Those of `backward_weights`.
+    pub backward_weights_products: Option<f64>,
 }
 
 /// Measures all convolutions on a batch, each kernel once to warm up and then `repetitions` times.
@@ -52,15 +56,27 @@ pub fn layers(batch: usize, repetitions: usize) -> Vec<LayerTimes> {
         let is_pooled = is_pool(layers.get(index + 1));
         let [forward, backward_images, backward_weights] =
             kernels_alone(blocked, out_channels, before, is_pooled, repetitions);
+        let alone = (index > 0).then(|| products_alone(blocked, out_channels, repetitions));
         times.push(LayerTimes {
             name: layer.name.clone(),
             flop: batch as f64 * forward_flop(layer.kind, &shape),
             forward,
             backward_images: (index > 0).then_some(backward_images),
             backward_weights,
+            forward_products: alone.map(|[forward, _]| forward),
+            backward_weights_products: alone.map(|[_, backward_weights]| backward_weights),
         });
     }
     times
+}
+
+/// Times of the products of forward and of the gradient of weights.
+fn products_alone(shape: BlockedShape, out_channels: usize, repetitions: usize) -> [f64; 2] {
+    let weights = vec![0.5; out_channels * shape.channels * 9];
+    [
+        least_seconds(repetitions, || forward_products(shape, out_channels, &weights)),
+        least_seconds(repetitions, || backward_weights_products(shape, out_channels)),
+    ]
 }
 
 /// What lies before a convolution.

@@ -10,17 +10,23 @@ use std::{
 use candle_core::{Device, Tensor};
 use indicatif::ProgressBar;
 use model::{Architecture, Classifier, Cut, Head, Initializer, Mode, Vgg16, Widths, initial};
-use preprocess::{Crop, Settings};
+use preprocess::{Crop, Normalization, Prepared, Settings};
+use tempfile::TempDir;
 
 use super::Case;
 use crate::{
     Error,
     loss::{LossKind, loss},
     optimizer::{Adam, Optimizer, OptimizerConfig},
+    recipe::Recipe,
+    training::Inputs,
 };
 
 /// The people of the question's run.
 pub(super) const NUM_CLASSES: u32 = 311;
+
+/// Of all that are measured.
+const FEWEST_CLASSES: u32 = 62;
 
 /// Side of the images, in pixels.
 const SIDE: usize = 224;
@@ -38,6 +44,10 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
 /// # Errors
 ///
 /// Whatever the network or the disk reports.
+///
+/// # Panics
+///
+/// Never: cases of the network have a number of images.
 pub fn serve() -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::Peer {
         name: "ours".to_owned(),
@@ -48,7 +58,7 @@ pub fn serve() -> Result<(), Error> {
         writeln!(output, "{text}").and_then(|()| output.flush()).map_err(failed)
     };
     answer("ours".to_owned())?;
-    let mut bench = None;
+    let (mut bench, mut photographs) = (None, None);
     for line in stdin().lock().lines() {
         let line = line.map_err(failed)?;
         if line == "peak" {
@@ -58,45 +68,86 @@ pub fn serve() -> Result<(), Error> {
         let (name, folder) = line.split_once(' ').unwrap_or((&line, ""));
         let case: Case =
             name.parse().map_err(|problem| Error::Peer { name: "ours".to_owned(), problem })?;
-        let seconds = if case == Case::Prepare {
-            prepare(Path::new(folder))?
-        } else {
-            let bench = match &mut bench {
-                Some(bench) => bench,
-                None => bench.insert(Bench::new()?),
-            };
-            bench.run(case)?
+        let seconds = match case {
+            Case::Prepare => Photographs::prepare(Path::new(folder))?.seconds,
+            Case::Read32 | Case::Augment32 => {
+                let photographs = match &mut photographs {
+                    Some(photographs) => photographs,
+                    None => photographs.insert(Photographs::prepare(Path::new(folder))?),
+                };
+                photographs.read(case)?
+            }
+            _ => {
+                let bench = match &mut bench {
+                    Some(bench) => bench,
+                    None => bench.insert(Bench::new(ARCHITECTURE)?),
+                };
+                let images = case.images().expect("the other cases take a folder");
+                bench.run(case, images)?
+            }
         };
         answer(seconds.to_string())?;
     }
     Ok(())
 }
 
-/// Prepares a folder of faces into a temporary one.
-fn prepare(faces: &Path) -> Result<f64, Error> {
-    let folder = tempfile::tempdir()
-        .map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
-    let settings = Settings {
-        min_faces: "6".parse().expect("a number"),
-        crop: Crop::Whole,
-        side: "224".parse().expect("a side"),
-        max_skipped_share: "0.05".parse().expect("a share"),
-        max_photograph_pixels: "50000000".parse().expect("a number"),
-    };
-    let start = Instant::now();
-    preprocess::prepare(faces, &folder.path().join("set"), &settings, &ProgressBar::hidden())?;
-    Ok(start.elapsed().as_secs_f64())
+/// A folder of faces, prepared into a temporary one.
+struct Photographs {
+    /// What preparing took.
+    seconds: f64,
+    folder: TempDir,
+    /// Batches that were read.
+    batches: usize,
+}
+
+impl Photographs {
+    fn prepare(faces: &Path) -> Result<Self, Error> {
+        let folder = tempfile::tempdir()
+            .map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
+        let settings = Settings {
+            min_faces: "6".parse().expect("a number"),
+            crop: Crop::Whole,
+            side: "224".parse().expect("a side"),
+            max_skipped_share: "0.05".parse().expect("a share"),
+            max_photograph_pixels: "50000000".parse().expect("a number"),
+        };
+        let start = Instant::now();
+        preprocess::prepare(faces, &folder.path().join("set"), &settings, &ProgressBar::hidden())?;
+        Ok(Self { seconds: start.elapsed().as_secs_f64(), folder, batches: 0 })
+    }
+
+    /// Reads another batch from all over the set.
+    fn read(&mut self, case: Case) -> Result<f64, Error> {
+        let prepared = Prepared::open(&self.folder.path().join("set"))?;
+        let images = case.images().expect("a batch has so many");
+        self.batches += 1;
+        let indices: Vec<usize> = (0..images)
+            .map(|index| (self.batches * images + index) * 7919 % prepared.len())
+            .collect();
+        let bottleneck = Recipe::builtin("bottleneck")?;
+        let augmentation = bottleneck.stages.iter().find_map(|stage| stage.augment.as_ref());
+        let inputs = match (case, augmentation) {
+            (Case::Augment32, Some(augmentation)) => {
+                Inputs::augmented(&prepared, Normalization::VggfaceV1, augmentation, 1)
+            }
+            _ => Inputs::plain(&prepared, Normalization::VggfaceV1),
+        };
+        let start = Instant::now();
+        inputs.read(&indices, self.batches, &Device::Cpu)?;
+        Ok(start.elapsed().as_secs_f64())
+    }
 }
 
 /// A network from random weights, on the CPU.
-struct Bench {
+pub(super) struct Bench {
+    architecture: Architecture,
     network: Vgg16,
     optimizer: Optimizer,
 }
 
 impl Bench {
-    fn new() -> Result<Self, Error> {
-        let tensors = ARCHITECTURE
+    pub(super) fn new(architecture: Architecture) -> Result<Self, Error> {
+        let tensors = architecture
             .parameters()
             .into_iter()
             .map(|spec| {
@@ -105,17 +156,20 @@ impl Bench {
             })
             .collect::<Result<_, model::Error>>()?;
         Ok(Self {
-            network: Vgg16::new(ARCHITECTURE, tensors, &Device::Cpu)?,
+            network: Vgg16::new(architecture, tensors, &Device::Cpu)?,
+            architecture,
             optimizer: Optimizer::new(OptimizerConfig::Adam(Adam::default())),
         })
     }
 
     /// Does the work once and returns its wall time in seconds; drawing the inputs is not a part of it.
-    fn run(&mut self, case: Case) -> Result<f64, Error> {
-        let (Some(stretch), Some(images)) = (case.stretch(), case.images()) else {
-            unreachable!("the network does all cases but one")
-        };
-        let cut_after = |layer| ARCHITECTURE.cut_after(layer);
+    ///
+    /// # Panics
+    ///
+    /// If the case leaves the network alone.
+    pub(super) fn run(&mut self, case: Case, images: usize) -> Result<f64, Error> {
+        let stretch = case.stretch().expect("a case of the network");
+        let cut_after = |layer| self.architecture.cut_after(layer);
         let from = stretch.from.map_or(Ok(Cut::IMAGES), cut_after)?;
         let to = cut_after(stretch.to)?;
         let layers = self.network.layers().iter();
@@ -124,7 +178,7 @@ impl Bench {
             .map(|layer| layer.name.clone())
             .collect();
         self.network.set_trainable(&names)?;
-        let inputs = inputs(images, &ARCHITECTURE.shape_at(from)?)?;
+        let inputs = inputs(images, &self.architecture.shape_at(from)?)?;
         let labels = labels(images)?;
         let mode = if names.is_empty() { Mode::Eval } else { Mode::Train { dropout_seed: 1 } };
         let start = Instant::now();
@@ -155,6 +209,6 @@ fn inputs(images: usize, shape: &[usize]) -> Result<Tensor, Error> {
 
 fn labels(images: usize) -> Result<Tensor, Error> {
     let labels: Vec<u32> =
-        (0..).step_by(37).map(|label: u32| label % NUM_CLASSES).take(images).collect();
+        (0..).step_by(37).map(|label: u32| label % FEWEST_CLASSES).take(images).collect();
     Ok(Tensor::from_vec(labels, images, &Device::Cpu)?)
 }

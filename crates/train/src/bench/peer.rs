@@ -33,7 +33,11 @@ impl PeerKind {
 
     /// Whether its script knows the case.
     pub fn does(self, case: Case) -> bool {
-        (self == Self::Pillow) == (case == Case::Prepare)
+        match case {
+            Case::Prepare => self == Self::Pillow,
+            Case::Read32 | Case::Augment32 => false,
+            _ => self != Self::Pillow,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was measured, for people.
 
-use super::{CaseResult, LayerTimes, Machine};
+use super::{CaseResult, Growth, LayerTimes, Machine};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
@@ -47,29 +47,68 @@ pub fn table(machine: Machine, results: &[CaseResult]) -> String {
     lines.join("\n") + "\n"
 }
 
+/// How times grow: each case's seconds at each size, and against the size before.
+pub fn growth_table(machine: Machine, grown: &[Growth]) -> String {
+    let mut lines = vec![heading(machine)];
+    lines.push(format!(
+        "{:<16} {:>6} {:<14} {:>9} {:>8}",
+        "what grows", "to", "case", "median s", "of last"
+    ));
+    for (index, Growth { of, count, case, seconds }) in grown.iter().enumerate() {
+        let before =
+            grown[..index].iter().rev().find(|before| before.of == *of && before.case == *case);
+        let ratio =
+            before.map_or(String::new(), |before| format!("{:.2}x", seconds / before.seconds));
+        lines.push(format!(
+            "{of:<16} {count:>6} {:<14} {seconds:>9.4} {ratio:>8}",
+            case.name().trim_end_matches("-32")
+        ));
+    }
+    lines.join("\n") + "\n"
+}
+
 /// The convolutions: milliseconds of each kernel, and the part of the time that its products take at the machine's peak.
 pub fn layers_table(machine: Machine, batch: usize, layers: &[LayerTimes]) -> String {
     let mut lines = vec![heading(machine)];
     lines.push(format!(
-        "{:<8} {:>6} {:>17} {:>17} {:>17}   {batch} images, ms",
-        "layer", "GFLOP", "forward", "grad of images", "grad of weights"
+        "{:<8} {:>6} {:>16} {:>16} {:>16} {:>16} {:>16}",
+        "layer",
+        "GFLOP",
+        "forward",
+        "products alone",
+        "grad of images",
+        "grad of weights",
+        "products alone"
     ));
-    let mut sums = [0.0; 3];
+    let cell = |flop: f64, seconds: f64| {
+        let part = 100.0 * flop / machine.flop_per_second / seconds;
+        format!("{:>10.2} {part:>4.0}%", 1e3 * seconds)
+    };
+    let mut sums = [(0.0, 0.0); 5];
     for layer in layers {
         let mut columns = vec![format!("{:<8} {:>6.2}", layer.name, layer.flop / 1e9)];
-        let seconds = [Some(layer.forward), layer.backward_images, Some(layer.backward_weights)];
+        let seconds = [
+            Some(layer.forward),
+            layer.forward_products,
+            layer.backward_images,
+            Some(layer.backward_weights),
+            layer.backward_weights_products,
+        ];
         for (sum, seconds) in sums.iter_mut().zip(seconds) {
             let Some(seconds) = seconds else {
-                columns.push(format!("{:>17}", ""));
+                columns.push(format!("{:>16}", ""));
                 continue;
             };
-            *sum += seconds;
-            let part = 100.0 * layer.flop / machine.flop_per_second / seconds;
-            columns.push(format!("{:>10.2} {part:>5.0}%", 1e3 * seconds));
+            sum.0 += layer.flop;
+            sum.1 += seconds;
+            columns.push(cell(layer.flop, seconds));
         }
         lines.push(columns.join(" "));
     }
-    let [forward, images, weights] = sums.map(|sum| 1e3 * sum);
-    lines.push(format!("{:<15} {forward:>10.2} {images:>17.2} {weights:>17.2}", "all"));
+    let sums = sums.map(|(flop, seconds)| cell(flop, seconds)).join(" ");
+    lines.push(format!("{:<15} {sums}", "all"));
+    lines.push(format!(
+        "{batch} images; ms, and the part of the time that the products take at the machine's peak"
+    ));
     lines.join("\n") + "\n"
 }

@@ -11,7 +11,8 @@ use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
 use train::bench::{
-    Case, Machine, Peer, PeerKind, experiments, layers, layers_table, measure, serve, table,
+    Case, Machine, Peer, PeerKind, experiments, growth, growth_table, layers, layers_table,
+    measure, serve, table,
 };
 
 /// Measures the parts of training on the CPU, ours and those of peers in turn
@@ -35,7 +36,7 @@ struct Arguments {
     /// A case to measure; may be repeated [default: all]
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<Case>,
-    /// A folder of faces, for the case `prepare`; without it that one is left out
+    /// A folder of faces, for `prepare`, `read-32` and `augment-32`; without it these are left out
     #[arg(long, value_name = "DIR")]
     faces: Option<PathBuf>,
     /// Times that each is measured, after one to warm up
@@ -47,6 +48,9 @@ struct Arguments {
     /// Measures our convolutions one by one instead, on this many images
     #[arg(long, value_name = "IMAGES", conflicts_with_all = ["python", "cases", "faces"])]
     layers: Option<NonZeroUsize>,
+    /// Measures instead how our times grow with threads, images a step and identities
+    #[arg(long, conflicts_with_all = ["python", "cases", "faces", "layers"])]
+    growth: bool,
     /// Where to write what was measured, as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -60,7 +64,8 @@ Examples:
   cargo xtask bench
   cargo xtask bench --python ~/venv/bin/python --faces data/lfw --json bench.json
   cargo xtask bench --python ~/venv/bin/python --peers pytorch --case step-8 --case head-32
-  cargo xtask bench --layers 8";
+  cargo xtask bench --layers 8
+  cargo xtask bench --growth";
 
 #[global_allocator]
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
@@ -91,15 +96,22 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         print!("{}", layers_table(machine, batch.get(), &times));
         return write_json(arguments, &json!({ "machine": machine, "layers": times }));
     }
+    if arguments.growth {
+        let grown = growth(threads, repetitions)?;
+        print!("{}", growth_table(machine, &grown));
+        return write_json(arguments, &json!({ "machine": machine, "growth": grown }));
+    }
     let cases = if arguments.cases.is_empty() { &Case::ALL[..] } else { &arguments.cases };
-    if arguments.cases.contains(&Case::Prepare) && arguments.faces.is_none() {
-        anyhow::bail!("the case prepare needs a folder of faces; give it with --faces DIR");
+    if let (Some(case), None) =
+        (arguments.cases.iter().find(|case| case.reads_faces()), &arguments.faces)
+    {
+        anyhow::bail!("the case {} needs a folder of faces; give it with --faces DIR", case.name());
     }
     let mut results = Vec::new();
     for &case in cases {
-        let request = match (case, &arguments.faces) {
-            (Case::Prepare, None) => continue,
-            (Case::Prepare, Some(faces)) => format!("{} {}", case.name(), faces.display()),
+        let request = match (case.reads_faces(), &arguments.faces) {
+            (true, None) => continue,
+            (true, Some(faces)) => format!("{} {}", case.name(), faces.display()),
             _ => case.name().to_owned(),
         };
         eprintln!("bench: {}", case.name());
