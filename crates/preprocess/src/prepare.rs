@@ -1,20 +1,23 @@
 //! The stage: a folder of faces becomes a prepared set on disk.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
+use std::sync::mpsc::sync_channel;
+use std::{fmt, fs, thread};
 
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::Error;
 use crate::decode::{decode, hexadecimal};
 use crate::framing::{RESIZE_FILTER, resize};
 use crate::manifest::{Counts, FORMAT_VERSION, ImageRecord, Manifest, Skipped};
 use crate::prepared::{Prepared, content_digest, finish_digest};
 use crate::scan::{Candidate, Scan, scan};
 use crate::settings::Settings;
+use crate::shard::{self, ShardWriter};
 use crate::staging::Staging;
-use crate::{Error, shard};
 
 /// Prepared images held in memory between decoding, in parallel, and writing, in order.
 const CHUNK_BYTES: usize = 64 << 20;
@@ -113,32 +116,44 @@ fn build(
         .flat_map(|person| person.candidates.iter().map(|photograph| (&*person.name, photograph)))
         .collect();
     progress.set_length(work.len() as u64);
-    let mut assembly = Assembly::new(set, settings);
-    let mut skipped = scan.unnameable.clone();
-    for chunk in work.chunks((CHUNK_BYTES / settings.side.image_bytes()).clamp(16, 256)) {
-        let frames: Vec<Result<Frame, String>> = chunk
-            .par_iter()
-            .map(|(_, photograph)| {
-                let frame = frame(&faces.join(&photograph.path), settings);
-                progress.inc(1);
-                frame
-            })
-            .collect();
-        for ((person, photograph), frame) in chunk.iter().zip(frames) {
-            let path = photograph.path.clone();
-            match frame {
-                Ok(frame) => assembly.add(person, path, frame)?,
-                Err(reason) => skipped.push(Skipped { path, reason }),
+    // One thread writes what all others have decoded.
+    let mut assembled = thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<(&[(&str, &Candidate)], Vec<_>)>(1);
+        let assembler = scope.spawn(move || {
+            let mut assembly = Assembly::new(set, settings);
+            for (chunk, frames) in receiver {
+                for (&(person, photograph), frame) in chunk.iter().zip(frames) {
+                    assembly.add(person, photograph.path.clone(), frame)?;
+                }
+            }
+            assembly.finish()
+        });
+        for chunk in work.chunks((CHUNK_BYTES / settings.side.image_bytes()).clamp(16, 256)) {
+            let frames: Vec<Result<Frame, String>> = chunk
+                .par_iter()
+                .map(|(_, photograph)| {
+                    let frame = frame(&faces.join(&photograph.path), settings);
+                    progress.inc(1);
+                    frame
+                })
+                .collect();
+            if sender.send((chunk, frames)).is_err() {
+                // Writing has failed, and says why below.
+                break;
             }
         }
-    }
+        drop(sender);
+        assembler.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })?;
     progress.finish_and_clear();
+    let mut skipped = scan.unnameable.clone();
+    skipped.append(&mut assembled.skipped);
     skipped.sort();
     for Skipped { path, reason } in &skipped {
         tracing::warn!(path, reason, "skipped");
     }
     refuse_too_many_skipped(&skipped, work.len() + scan.unnameable.len(), settings)?;
-    let (identities, images, sha256) = assembly.finish()?;
+    let Assembled { identities, images, sha256, .. } = assembled;
     if identities.len() < 2 {
         return Err(Error::TooFewPeople {
             path: faces.to_owned(),
@@ -205,9 +220,10 @@ struct Assembly<'a> {
     identities: Vec<String>,
     images: Vec<ImageRecord>,
     digest: Sha256,
-    /// Pixels of the shard that is filling up.
-    pixels: Vec<u8>,
+    /// The shard that is filling up.
+    shard: Option<ShardWriter>,
     shards: usize,
+    skipped: Vec<Skipped>,
     /// The person whose frames are coming in.
     person: String,
     /// That person's frames while there are too few to keep them.
@@ -223,14 +239,27 @@ impl<'a> Assembly<'a> {
             identities: Vec::new(),
             images: Vec::new(),
             digest,
-            pixels: Vec::new(),
+            shard: None,
             shards: 0,
+            skipped: Vec::new(),
             person: String::new(),
             waiting: Vec::new(),
         }
     }
 
-    fn add(&mut self, person: &str, path: String, frame: Frame) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        person: &str,
+        path: String,
+        frame: Result<Frame, String>,
+    ) -> Result<(), Error> {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(reason) => {
+                self.skipped.push(Skipped { path, reason });
+                return Ok(());
+            }
+        };
         if self.person != person {
             person.clone_into(&mut self.person);
             self.waiting.clear();
@@ -253,30 +282,40 @@ impl<'a> Assembly<'a> {
         let label = u32::try_from(self.identities.len() - 1).expect("fewer than 2^32 people");
         self.digest.update(label.to_le_bytes());
         self.digest.update(&frame.pixels);
-        self.pixels.extend_from_slice(&frame.pixels);
+        let side = self.settings.side;
+        let mut shard = match self.shard.take() {
+            Some(shard) => shard,
+            None => ShardWriter::create(shard::path(self.set, self.shards), side)?,
+        };
+        shard.append(&frame.pixels)?;
         let Frame { width, height, .. } = *frame;
         self.images.push(ImageRecord { path, label, sha256: frame.sha256.clone(), width, height });
-        if self.images.len().is_multiple_of(shard::images_per_shard(self.settings.side)) {
-            self.write_shard()?;
+        if shard.images() == shard::images_per_shard(side) {
+            shard.finish()?;
+            self.shards += 1;
+        } else {
+            self.shard = Some(shard);
         }
         Ok(())
     }
 
-    fn write_shard(&mut self) -> Result<(), Error> {
-        shard::write(&shard::path(self.set, self.shards), self.settings.side, &self.pixels)?;
-        self.shards += 1;
-        self.pixels.clear();
-        Ok(())
-    }
-
-    /// Identities, images and the SHA-256 of the whole.
-    fn finish(mut self) -> Result<(Vec<String>, Vec<ImageRecord>, String), Error> {
-        if !self.pixels.is_empty() {
-            self.write_shard()?;
+    fn finish(mut self) -> Result<Assembled, Error> {
+        if let Some(shard) = self.shard.take() {
+            shard.finish()?;
         }
         let sha256 = finish_digest(self.digest, &self.identities);
-        Ok((self.identities, self.images, sha256))
+        let Self { identities, images, skipped, .. } = self;
+        Ok(Assembled { identities, images, skipped, sha256 })
     }
+}
+
+/// What a set came to.
+struct Assembled {
+    identities: Vec<String>,
+    images: Vec<ImageRecord>,
+    skipped: Vec<Skipped>,
+    /// Of the whole content.
+    sha256: String,
 }
 
 /// What decides whether a set must be made anew.

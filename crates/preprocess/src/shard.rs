@@ -1,10 +1,11 @@
 //! Shards of pixels: safetensors files with one tensor, `pixels`, u8, `(n, 3, side, side)`.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, Metadata, TensorView};
+use safetensors::tensor::{Dtype, Metadata};
+use serde_json::json;
 
 use crate::Error;
 use crate::settings::Side;
@@ -18,6 +19,9 @@ const MAX_IMAGES: usize = 1024;
 
 /// A header of ours takes about a hundred bytes; a longer one is not ours.
 const MAX_HEADER_BYTES: u64 = 64 << 10;
+
+/// Bytes before the pixels, a multiple of 8 as safetensors wants it.
+const HEADER_BYTES: usize = 160;
 
 /// Images in each full shard.
 pub(crate) fn images_per_shard(side: Side) -> usize {
@@ -36,23 +40,59 @@ pub(crate) fn is_shard_name(name: &str) -> bool {
         .is_some_and(|digits| digits.len() >= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Writes a shard to `path`, in a folder that has no final name yet.
-///
-/// # Shapes
-///
-/// - `pixels`: `(n, 3, side, side)`, u8, RGB
-pub(crate) fn write(path: &Path, side: Side, pixels: &[u8]) -> Result<(), Error> {
-    let shape = vec![pixels.len() / side.image_bytes(), 3, side.px(), side.px()];
-    TensorView::new(Dtype::U8, shape, pixels)
-        .and_then(|tensor| safetensors::serialize([(TENSOR, tensor)], None))
-        .map_err(io::Error::other)
-        .and_then(|bytes| {
-            // Not `serialize_to_file`: its files can be read by their owner only.
-            let mut file = File::create_new(path)?;
-            file.write_all(&bytes)?;
-            file.sync_all()
-        })
-        .map_err(Error::write(path))
+/// A shard that is being written, in a folder that has no final name yet; images go straight to the file.
+#[derive(Debug)]
+pub(crate) struct ShardWriter {
+    path: PathBuf,
+    file: File,
+    side: Side,
+    images: usize,
+}
+
+impl ShardWriter {
+    /// Begins the shard at `path`.
+    pub(crate) fn create(path: PathBuf, side: Side) -> Result<Self, Error> {
+        // Where the header will be, once the number of images is known.
+        let begun = File::create_new(&path).and_then(|mut file| {
+            file.write_all(&[b' '; HEADER_BYTES])?;
+            Ok(file)
+        });
+        let file = begun.map_err(Error::write(&path))?;
+        Ok(Self { path, file, side, images: 0 })
+    }
+
+    /// How many images it has.
+    pub(crate) fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Adds an image, `(3, side, side)`, u8, RGB.
+    pub(crate) fn append(&mut self, pixels: &[u8]) -> Result<(), Error> {
+        assert_eq!(pixels.len(), self.side.image_bytes(), "pixels");
+        self.images += 1;
+        self.file.write_all(pixels).map_err(Error::write(&self.path))
+    }
+
+    /// Completes the file on the disk.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        let bytes = self.images * self.side.image_bytes();
+        let header = json!({
+            TENSOR: {
+                "dtype": "U8",
+                "shape": [self.images, 3, self.side.px(), self.side.px()],
+                "data_offsets": [0, bytes],
+            },
+        });
+        let header = format!("{:<width$}", header.to_string(), width = HEADER_BYTES - 8);
+        assert_eq!(header.len(), HEADER_BYTES - 8, "a header of few numbers has room");
+        let length = (header.len() as u64).to_le_bytes();
+        let written = self
+            .file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| self.file.write_all(&[&length, header.as_bytes()].concat()))
+            .and_then(|()| self.file.sync_all());
+        written.map_err(Error::write(&self.path))
+    }
 }
 
 /// A shard opened for reading single images.
