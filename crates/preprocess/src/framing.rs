@@ -60,9 +60,12 @@ fn central_square(width: u32, height: u32, share: f64) -> (u32, u32, u32, u32) {
 
 /// Interleaved pixels to planes.
 fn planes(interleaved: &[u8]) -> Vec<u8> {
-    let mut planes = Vec::with_capacity(interleaved.len());
-    for channel in 0..3 {
-        planes.extend(interleaved.iter().skip(channel).step_by(3));
+    let (pixels, _) = interleaved.as_chunks::<3>();
+    let mut planes = vec![0; interleaved.len()];
+    let (red, others) = planes.split_at_mut(pixels.len());
+    let (green, blue) = others.split_at_mut(pixels.len());
+    for (((&pixel, red), green), blue) in pixels.iter().zip(red).zip(green).zip(blue) {
+        [*red, *green, *blue] = pixel;
     }
     planes
 }
