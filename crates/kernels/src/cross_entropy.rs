@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 /// The loss of each image: minus the logarithm of the softmax at its label.
 ///
-/// It is computed from the logits' distance to the largest, so that it is finite for all finite logits; sums are in f64.
+/// It is computed from the logits' distance to the largest, so that it is finite where that is; sums are in f64.
 /// NaN, and an infinite largest logit, give NaN.
 ///
 /// # Shapes
@@ -18,6 +18,7 @@ use rayon::prelude::*;
 pub fn forward(classes: usize, logits: &[f32], labels: &[u32], losses: &mut [f32]) {
     assert_eq!(logits.len(), labels.len() * classes, "logits");
     assert_eq!(losses.len(), labels.len(), "losses");
+    assert_labels(classes, labels);
     logits.par_chunks(classes.max(1)).zip(labels).zip(losses).for_each(
         |((logits, &label), loss)| {
             let Exponentials { largest, sum } = exponentials(logits);
@@ -46,6 +47,7 @@ pub fn backward(
     assert_eq!(logits.len(), labels.len() * classes, "logits");
     assert_eq!(grad_losses.len(), labels.len(), "grad_losses");
     assert_eq!(grad_logits.len(), logits.len(), "grad_logits");
+    assert_labels(classes, labels);
     grad_logits
         .par_chunks_mut(classes.max(1))
         .zip(logits.par_chunks(classes.max(1)))
@@ -60,6 +62,10 @@ pub fn backward(
             let others = sum - f64::from((logits[label] - largest).exp());
             grad[label] = -grad_loss * rounded(others / sum);
         });
+}
+
+fn assert_labels(classes: usize, labels: &[u32]) {
+    assert!(labels.iter().all(|&label| (label as usize) < classes), "a label is no class");
 }
 
 struct Exponentials {

@@ -26,8 +26,7 @@ pub(crate) use stretch::Buffers;
 
 /// max(x, 0) by candle's operations, with gradient 0 at 0, unlike `Tensor::relu`; NaN stays NaN.
 fn relu(values: &Tensor) -> Result<Tensor> {
-    let is_positive = values.gt(0_f32)?.to_dtype(values.dtype())?;
-    values * is_positive
+    values.le(0_f32)?.where_cond(&values.zeros_like()?, values)
 }
 
 /// A forward argument's values; every caller passes contiguous ones.

@@ -19,8 +19,8 @@ use crate::settings::Settings;
 use crate::shard::{self, ShardWriter};
 use crate::staging::Staging;
 
-/// Prepared images held in memory between decoding, in parallel, and writing, in order.
-const CHUNK_BYTES: usize = 64 << 20;
+/// Prepared images that are decoded in parallel before they are written in order; as many are being written meanwhile.
+const CHUNK_BYTES: usize = 32 << 20;
 
 /// What a run of [`prepare`] came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +118,7 @@ fn build(
     progress.set_length(work.len() as u64);
     // One thread writes what all others have decoded.
     let mut assembled = thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<(&[(&str, &Candidate)], Vec<_>)>(1);
+        let (sender, receiver) = sync_channel::<(&[(&str, &Candidate)], Vec<_>)>(0);
         let assembler = scope.spawn(move || {
             let mut assembly = Assembly::new(set, settings);
             for (chunk, frames) in receiver {
@@ -128,7 +128,7 @@ fn build(
             }
             assembly.finish()
         });
-        for chunk in work.chunks((CHUNK_BYTES / settings.side.image_bytes()).clamp(16, 256)) {
+        for chunk in work.chunks((CHUNK_BYTES / settings.side.image_bytes()).clamp(4, 256)) {
             let frames: Vec<Result<Frame, String>> = chunk
                 .par_iter()
                 .map(|(_, photograph)| {

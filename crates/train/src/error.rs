@@ -142,6 +142,17 @@ pub enum Error {
     /// Ctrl-C while features were computed.
     #[error("interrupted while computing features; nothing was trained")]
     InterruptedFeatures,
+    /// A feature that half precision cannot hold.
+    #[error(
+        "a feature of {layer} is {feature}, too large for f16; keep features in f32 \
+         (--features-dtype f32, of `features` --dtype f32)"
+    )]
+    FeatureTooLarge {
+        /// The layer.
+        layer: String,
+        /// The value.
+        feature: f32,
+    },
     /// A peer of the bench.
     #[error("{name}: {problem}")]
     Peer {

@@ -59,7 +59,9 @@ struct Arguments {
     /// Images a step [default: the recipe's]
     #[arg(long, value_name = "N")]
     batch_size: Option<NonZeroUsize>,
-    /// In which the frozen layers' output is kept: f32, or f16 in half the space [default: the recipe's]
+    /// Type in which the frozen layers' output is kept: f32, or f16 in half the space [default: the recipe's]
+    ///
+    /// In f16 each layer's output is computed from the images, not from that of a layer below.
     #[arg(long, value_name = "DTYPE")]
     features_dtype: Option<FeatureDtype>,
     /// auto, cpu, cuda:N or metal

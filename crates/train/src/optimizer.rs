@@ -123,6 +123,10 @@ fn squared_norm(variable: &Var, gradient: &Gradient) -> candle_core::Result<f64>
 /// What brings a norm down to the threshold.
 fn scale(squared_norm: f64, threshold: Threshold) -> f64 {
     let norm = squared_norm.sqrt();
+    if !norm.is_finite() {
+        // As in Keras: a gradient that is no number shall show.
+        return f64::NAN;
+    }
     if norm <= threshold.get() { 1.0 } else { threshold.get() / norm }
 }
 

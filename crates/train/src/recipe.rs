@@ -49,6 +49,7 @@ pub struct Recipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widths: Option<[usize; 5]>,
     /// The type in which the frozen layers' output is kept.
+    #[serde(skip_serializing_if = "FeatureDtype::is_default")]
     pub features_dtype: FeatureDtype,
     /// What is done, in order; at least one.
     #[serde(rename = "stage")]

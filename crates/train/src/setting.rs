@@ -78,6 +78,14 @@ setting!(
     WeightDecay, "`weight_decay`", "a finite number, at least 0",
     |value| value.is_finite() && 0.0 <= value
 );
+impl WeightDecay {
+    /// Whether nothing is taken.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(crate) fn is_none(&self) -> bool {
+        self.0 == 0.0
+    }
+}
+
 setting!(
     /// How large a gradient may be: finite and above 0.
     Threshold, "a threshold of `clip`", "a finite number above 0",

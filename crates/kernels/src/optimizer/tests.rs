@@ -176,14 +176,29 @@ fn factors_give_the_bits_of_the_whole_gradient() {
 
 #[test]
 fn all_cpus_take_the_same_step() {
-    let gradient = numbers(1000, 1);
-    for rule in rules() {
+    let mut gradient = numbers(1000, 1);
+    let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-40];
+    gradient[5..11].copy_from_slice(&special);
+    let mut cpus = vec![Cpu::Portable];
+    #[cfg(target_arch = "x86_64")]
+    cpus.extend([Cpu::Avx2, Cpu::Avx512].into_iter().filter(|cpu| *cpu <= Cpu::detected()));
+    for (rule, cpu) in rules().into_iter().flat_map(|rule| cpus.iter().map(move |cpu| (rule, *cpu)))
+    {
         let stepped = || {
             let mut trained = Trained::new(&numbers(1000, 2));
-            trained.step(Step::new(rule, 1e-3, 1), Gradient::Whole(&gradient));
-            trained
+            let step = Step {
+                gradient_scale: 0.9,
+                clip_value: 0.5,
+                weight_decay: 1e-2,
+                ..Step::new(rule, 1e-3, 1)
+            };
+            trained.step(step, Gradient::Whole(&gradient));
+            let Trained { weights, momentum, velocity } = trained;
+            // NaN may have any bits.
+            let bits = |value: f32| if value.is_nan() { u32::MAX } else { value.to_bits() };
+            [weights, momentum, velocity].concat().into_iter().map(bits).collect::<Vec<u32>>()
         };
-        assert_eq!(as_on(Cpu::Portable, stepped), stepped(), "{rule:?}");
+        assert_eq!(as_on(cpu, stepped), stepped(), "{rule:?}, {cpu:?}");
     }
 }
 

@@ -164,8 +164,8 @@ pub(super) struct InPlace<U> {
     update: U,
     gradient_scale: f32,
     clip_value: f32,
-    /// What weight decay leaves of a weight.
-    kept: f32,
+    /// The share of a weight that is taken from it.
+    decay: f32,
     weights: Place,
     momentum: Place,
     velocity: Place,
@@ -179,7 +179,7 @@ impl<U: Update> InPlace<U> {
             update,
             gradient_scale: rounded(step.gradient_scale),
             clip_value: rounded(step.clip_value),
-            kept: rounded(1.0 - step.weight_decay * step.learning_rate),
+            decay: rounded(step.weight_decay * step.learning_rate),
             weights,
             momentum,
             velocity,
@@ -210,7 +210,9 @@ impl<U: Update> Consume for InPlace<U> {
                 velocity.store_part(to[1], count);
             }
             let (weight, weights) = self.weights.load::<L>(row, column, count);
-            weight.mul(L::splat(self.kept)).add(change).store_part(weights, count);
+            // Not times one less the decay, which rounds to one where it is small.
+            let change = change.sub(weight.mul(L::splat(self.decay)));
+            weight.add(change).store_part(weights, count);
         }
     }
 }

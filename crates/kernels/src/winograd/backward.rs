@@ -26,8 +26,9 @@ const LOCAL_PARTS: usize = 32;
 /// Tiles of such a part at least: adding the sums of parts up costs as much as some tens of tiles.
 const PART_TILES: usize = 512;
 
-/// Elements of transformed tiles, of images and gradients together, that stay in the cache that threads share.
-const SHARED_ELEMENTS: usize = 4_000_000;
+/// Elements of transformed tiles, of images and gradients together, that stay in the cache that threads share: eight images
+/// of 14 px with 512 channels.
+const SHARED_ELEMENTS: usize = 4_800_000;
 
 /// Blocks of channels read to whose filters' gradients a task adds.
 const TASK_BLOCKS: usize = 4;

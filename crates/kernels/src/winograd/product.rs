@@ -10,7 +10,8 @@ use super::PAIR;
 /// Terms that are summed in registers before they go to memory: sums of sums lose less to rounding.
 const DEPTH: usize = 64;
 
-/// Blocks of channels read whose filters stay in the first cache while all tiles pass; a multiple of [`DEPTH`].
+/// Blocks of channels read whose filters stay in the first cache while all tiles pass; their channels are a multiple of
+/// [`DEPTH`].
 const CACHED_BLOCKS: usize = 16;
 
 /// Sums over channels: `sums[b][t][lane] = sum over k of inputs[k / 16][t][k % 16] * filters[k][16 b + lane]`.

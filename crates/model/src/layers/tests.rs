@@ -387,3 +387,16 @@ fn a_label_that_is_no_class_is_refused() {
     let error = cross_entropy(&logits, &labels).unwrap_err();
     assert!(error.to_string().contains("a label is 3, expected one below 3"), "{error}");
 }
+
+#[test]
+fn activation_by_tensor_operations_keeps_nan_and_clips_infinity() {
+    let values = [f32::NEG_INFINITY, -1.0, 0.0, 2.0, f32::INFINITY, f32::NAN];
+    let values = Var::new(&values, &Device::Cpu).unwrap();
+    let clipped = super::relu(&values).unwrap();
+    let found: Vec<f32> = clipped.to_vec1().unwrap();
+    assert_eq!(found[..5], [0.0, 0.0, 0.0, 2.0, f32::INFINITY]);
+    assert!(found[5].is_nan());
+    let gradients = clipped.sum_all().unwrap().backward().unwrap();
+    let gradient: Vec<f32> = gradients.get(&values).unwrap().to_vec1().unwrap();
+    assert_eq!(gradient, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+}

@@ -126,11 +126,11 @@ impl Photographs {
             .collect();
         let bottleneck = Recipe::builtin("bottleneck")?;
         let augmentation = bottleneck.stages.iter().find_map(|stage| stage.augment.as_ref());
-        let inputs = match (case, augmentation) {
-            (Case::Augment32, Some(augmentation)) => {
-                Inputs::augmented(&prepared, Normalization::VggfaceV1, augmentation, 1)
-            }
-            _ => Inputs::plain(&prepared, Normalization::VggfaceV1),
+        let augmentation = augmentation.expect("the recipe augments");
+        let normalization = Normalization::VggfaceV1;
+        let inputs = match case {
+            Case::Augment32 => Inputs::augmented(&prepared, normalization, augmentation, 1),
+            _ => Inputs::plain(&prepared, normalization),
         };
         let start = Instant::now();
         inputs.read(&indices, self.batches, &Device::Cpu)?;

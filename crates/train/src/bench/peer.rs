@@ -5,6 +5,8 @@ use std::{
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     str::FromStr,
+    thread,
+    time::Duration,
 };
 
 use super::Case;
@@ -59,7 +61,8 @@ impl FromStr for PeerKind {
 pub struct Peer {
     name: String,
     child: Child,
-    to: ChildStdin,
+    /// Until it is told that no more will come.
+    to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
 }
 
@@ -98,7 +101,7 @@ impl Peer {
             })?;
         let to = child.stdin.take().expect("it was asked for");
         let from = BufReader::new(child.stdout.take().expect("it was asked for"));
-        let mut peer = Self { name: name.to_owned(), child, to, from };
+        let mut peer = Self { name: name.to_owned(), child, to: Some(to), from };
         peer.name = peer.line()?;
         Ok(peer)
     }
@@ -120,8 +123,9 @@ impl Peer {
 
     fn ask<T: FromStr>(&mut self, request: &str) -> Result<T, Error> {
         let problem = |name: &str, problem: String| Error::Peer { name: name.to_owned(), problem };
-        writeln!(self.to, "{request}")
-            .and_then(|()| self.to.flush())
+        let to = self.to.as_mut().expect("it is open until the peer is dropped");
+        writeln!(to, "{request}")
+            .and_then(|()| to.flush())
             .map_err(|error| problem(&self.name, error.to_string()))?;
         let line = self.line()?;
         line.parse().map_err(|_| problem(&self.name, format!("answered `{line}` to `{request}`")))
@@ -142,7 +146,14 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Whether it was still there does not matter.
+        // At the end of its input it ends by itself, and clears its temporary files away.
+        drop(self.to.take());
+        for _ in 0..100 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -18,8 +18,14 @@ pub enum FeatureDtype {
 }
 
 impl FeatureDtype {
-    /// Its bytes in a file.
-    pub(super) fn bytes(self) -> usize {
+    /// Whether a recipe need not name it.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What it takes in a file, in bytes.
+    pub(super) fn size_bytes(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
@@ -118,7 +124,7 @@ mod tests {
 
     fn read_back(dtype: FeatureDtype, features: &[f32]) -> Vec<f32> {
         let bytes = dtype.encode(features).unwrap();
-        assert_eq!(bytes.len(), features.len() * dtype.bytes());
+        assert_eq!(bytes.len(), features.len() * dtype.size_bytes());
         let mut found = vec![f32::NAN; features.len()];
         let read = dtype.decode(&mut found, |to| {
             to.copy_from_slice(&bytes);

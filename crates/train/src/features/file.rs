@@ -90,7 +90,7 @@ impl FeatureFile {
             return Err(broken("has no tensor `features`; delete it".to_owned()));
         };
         let dtype = expected.dtype;
-        if shape.iter().product::<usize>() * dtype.bytes() != data_offsets.1 - data_offsets.0 {
+        if shape.iter().product::<usize>() * dtype.size_bytes() != data_offsets.1 - data_offsets.0 {
             return Err(broken(format!("holds no {dtype} features; delete it")));
         }
         let end = metadata.info("labels").map_or(data_offsets.1, |labels| labels.data_offsets.1);
@@ -150,7 +150,7 @@ impl FeatureFile {
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (&index, of_image) in indices.iter().zip(features.chunks_exact_mut(floats)) {
             assert!(index < self.images, "image {index} of {}", self.images);
-            let start = self.first_byte + (index * floats * self.dtype.bytes()) as u64;
+            let start = self.first_byte + (index * floats * self.dtype.size_bytes()) as u64;
             file.seek(SeekFrom::Start(start)).map_err(failed)?;
             self.dtype.decode(of_image, |bytes| file.read_exact(bytes)).map_err(failed)?;
         }
@@ -183,7 +183,7 @@ impl FeatureWriter {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let images = labels.len();
         let floats = images * shape.iter().product::<usize>();
-        let feature_bytes = floats * metadata.dtype.bytes();
+        let feature_bytes = floats * metadata.dtype.size_bytes();
         let shape: Vec<usize> = std::iter::once(images).chain(shape.iter().copied()).collect();
         let header = json!({
             "__metadata__": {
@@ -218,7 +218,8 @@ impl FeatureWriter {
     ///
     /// # Errors
     ///
-    /// [`Error::Write`] if the disk fails or is full, or a feature is too large for the file's type.
+    /// [`Error::Write`] if the disk fails or is full, [`Error::FeatureTooLarge`] if the file's type
+    /// cannot hold a feature.
     ///
     /// # Panics
     ///
@@ -228,8 +229,7 @@ impl FeatureWriter {
             self.missing_floats.checked_sub(features.len()).expect("no more features than images");
         let failed = |source| Error::Write { path: self.path.clone(), source };
         let bytes = self.metadata.dtype.encode(features).map_err(|feature| {
-            let problem = format!("a feature is {feature}, too large for f16; use f32");
-            failed(io::Error::other(problem))
+            Error::FeatureTooLarge { layer: self.metadata.layer.clone(), feature }
         })?;
         self.output.write_all(&bytes).map_err(failed)
     }

@@ -37,9 +37,11 @@ pub fn feature_key(
         data_sha256,
         &normalization.to_string(),
         &device,
-        &dtype.to_string(),
     ] {
         hash_field(&mut hash, word.as_bytes());
+    }
+    if dtype != FeatureDtype::F32 {
+        hash_field(&mut hash, dtype.to_string().as_bytes());
     }
     let tensors = network.tensors()?;
     for layer in &network.layers()[..cut.index()] {

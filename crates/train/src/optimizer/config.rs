@@ -40,6 +40,7 @@ pub struct Adam {
     /// Added to the root of the mean squared gradient before its bias is corrected.
     pub epsilon: Epsilon,
     /// `weight_decay * learning_rate` of a weight is taken from it before each step.
+    #[serde(skip_serializing_if = "WeightDecay::is_none")]
     pub weight_decay: WeightDecay,
     /// How large a gradient may be.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +58,7 @@ pub struct Sgd {
     /// Whether a step looks one velocity ahead.
     pub nesterov: bool,
     /// `weight_decay * learning_rate` of a weight is taken from it before each step.
+    #[serde(skip_serializing_if = "WeightDecay::is_none")]
     pub weight_decay: WeightDecay,
     /// How large a gradient may be.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +78,7 @@ pub struct RmsProp {
     /// Added to the mean squared gradient, under the root.
     pub epsilon: Epsilon,
     /// `weight_decay * learning_rate` of a weight is taken from it before each step.
+    #[serde(skip_serializing_if = "WeightDecay::is_none")]
     pub weight_decay: WeightDecay,
     /// How large a gradient may be.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,18 +14,25 @@ pub(super) fn apply(
 ) -> Result<()> {
     let mut gradient = (gradient * step.gradient_scale)?;
     if step.clip_value.is_finite() {
-        gradient = gradient.clamp(-step.clip_value, step.clip_value)?;
+        gradient = clamped(&gradient, step.clip_value)?;
     }
-    let change = match step.rule {
+    let mut change = match step.rule {
         Rule::Adam(rule) => adam(rule, step, &gradient, moments),
         Rule::Sgd(rule) => sgd(rule, step, &gradient, moments),
         Rule::RmsProp(rule) => rmsprop(rule, step, &gradient, moments),
     }?;
-    let mut weights = variable.as_detached_tensor();
+    let weights = variable.as_detached_tensor();
     if step.weight_decay > 0.0 {
-        weights = (weights * (1.0 - step.weight_decay * step.learning_rate))?;
+        change = (change - (&weights * (step.weight_decay * step.learning_rate))?)?;
     }
     variable.set(&(weights + change)?)
+}
+
+/// Not further from zero than `limit`; NaN stays, which candle's `clamp` turns into a bound on some devices.
+fn clamped(gradient: &Tensor, limit: f64) -> Result<Tensor> {
+    let limits = gradient.affine(0.0, limit)?;
+    let below = gradient.gt(limit)?.where_cond(&limits, gradient)?;
+    below.lt(-limit)?.where_cond(&limits.neg()?, &below)
 }
 
 /// The sum of a gradient's squares.
