@@ -15,7 +15,7 @@ use crate::Error;
 /// The peers that there are scripts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerKind {
-    /// All cases but `prepare`.
+    /// All cases of the network.
     PyTorch,
     /// Likewise, on TensorFlow.
     Keras,

@@ -17,7 +17,7 @@ use train::bench::{
 
 /// Measures the parts of training on the CPU, ours and those of peers in turn
 ///
-/// Every case runs in fresh processes. `bound` is the part of our time that the products would take at the machine's peak and
+/// Every case runs in fresh processes (not so with --layers and --growth). `bound` is the part of our time that the products would take at the machine's peak and
 /// the optimizer's bytes at its bandwidth, which are measured first.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask bench", version, after_help = EXAMPLES)]
