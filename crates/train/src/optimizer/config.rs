@@ -89,7 +89,7 @@ pub struct RmsProp {
 ///
 /// In a recipe `clip = { norm = 1.0 }`, `{ value = 0.5 }` or `{ global_norm = 1.0 }`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "RawClip")]
 pub enum Clip {
     /// The Euclidean norm of each parameter's gradient.
     Norm(Threshold),
@@ -97,6 +97,27 @@ pub enum Clip {
     Value(Threshold),
     /// The Euclidean norm of the gradients of all parameters together.
     GlobalNorm(Threshold),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawClip {
+    norm: Option<Threshold>,
+    value: Option<Threshold>,
+    global_norm: Option<Threshold>,
+}
+
+impl TryFrom<RawClip> for Clip {
+    type Error = &'static str;
+
+    fn try_from(raw: RawClip) -> Result<Self, &'static str> {
+        match (raw.norm, raw.value, raw.global_norm) {
+            (Some(norm), None, None) => Ok(Clip::Norm(norm)),
+            (None, Some(value), None) => Ok(Clip::Value(value)),
+            (None, None, Some(norm)) => Ok(Clip::GlobalNorm(norm)),
+            _ => Err("`clip` takes one of `norm`, `value` and `global_norm`"),
+        }
+    }
 }
 
 impl OptimizerConfig {
@@ -270,5 +291,17 @@ mod tests {
             assert!(message.contains(key) && message.contains("expected"), "{message}");
         }
         assert!(parsed("kind = \"adam\", learning_rate = \"high\"").is_err());
+    }
+
+    #[test]
+    fn clip_takes_one_threshold() {
+        for (clip, expected) in [
+            ("{ norm = 1.0, value = 2.0 }", "`clip` takes one of `norm`, `value` and"),
+            ("{}", "`clip` takes one of"),
+            ("{ nrm = 1.0 }", "unknown field `nrm`, expected one of `norm`, `value`"),
+        ] {
+            let error = parsed(&format!("kind = \"sgd\", clip = {clip}")).unwrap_err();
+            assert!(error.message().contains(expected), "{error}");
+        }
     }
 }
