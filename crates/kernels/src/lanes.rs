@@ -130,6 +130,15 @@ impl Cpu {
         }
         Self::Portable
     }
+
+    /// All that this CPU can stand for.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        all.extend([Self::Avx2, Self::Avx512].into_iter().filter(|cpu| *cpu <= Self::detected()));
+        all
+    }
 }
 
 #[cfg(test)]
@@ -282,10 +291,7 @@ mod tests {
             unsafe { transpose(&mut square) };
             square
         };
-        let mut cpus = vec![Cpu::Portable];
-        #[cfg(target_arch = "x86_64")]
-        cpus.extend([Cpu::Avx2, Cpu::Avx512].into_iter().filter(|cpu| *cpu <= Cpu::detected()));
-        for cpu in cpus {
+        for cpu in Cpu::all() {
             assert_eq!(as_on(cpu, transposed), expected, "{cpu:?}");
         }
     }

@@ -102,6 +102,14 @@ pub struct Moments<'a> {
     pub velocity: &'a mut [f32],
 }
 
+impl Adam {
+    /// The size of step number `number`, from 1, corrected for the moments' start at zero: `alpha` above.
+    pub fn step_size(self, learning_rate: f64, number: u32) -> f64 {
+        let steps = f64::from(number);
+        learning_rate * (1.0 - self.beta_2.powf(steps)).sqrt() / (1.0 - self.beta_1.powf(steps))
+    }
+}
+
 impl Rule {
     /// Whether it needs [`Moments::momentum`].
     pub fn needs_momentum(self) -> bool {

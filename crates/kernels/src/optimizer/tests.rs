@@ -179,10 +179,8 @@ fn all_cpus_take_the_same_step() {
     let mut gradient = numbers(1000, 1);
     let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-40];
     gradient[5..11].copy_from_slice(&special);
-    let mut cpus = vec![Cpu::Portable];
-    #[cfg(target_arch = "x86_64")]
-    cpus.extend([Cpu::Avx2, Cpu::Avx512].into_iter().filter(|cpu| *cpu <= Cpu::detected()));
-    for (rule, cpu) in rules().into_iter().flat_map(|rule| cpus.iter().map(move |cpu| (rule, *cpu)))
+    for (rule, cpu) in
+        rules().into_iter().flat_map(|rule| Cpu::all().into_iter().map(move |cpu| (rule, cpu)))
     {
         let stepped = || {
             let mut trained = Trained::new(&numbers(1000, 2));

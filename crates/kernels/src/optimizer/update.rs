@@ -30,11 +30,8 @@ pub(super) struct AdamUpdate {
 
 impl AdamUpdate {
     pub(super) fn new(adam: Adam, learning_rate: f64, number: u32) -> Self {
-        let steps = f64::from(number);
-        let alpha = learning_rate * (1.0 - adam.beta_2.powf(steps)).sqrt()
-            / (1.0 - adam.beta_1.powf(steps));
         Self {
-            alpha: rounded(alpha),
+            alpha: rounded(adam.step_size(learning_rate, number)),
             gain_1: rounded(1.0 - adam.beta_1),
             gain_2: rounded(1.0 - adam.beta_2),
             epsilon: rounded(adam.epsilon),

@@ -49,10 +49,8 @@ fn adam(
     let Moments { momentum, velocity } = moments;
     *momentum = approach(momentum, gradient, 1.0 - rule.beta_1)?;
     *velocity = approach(velocity, &gradient.sqr()?, 1.0 - rule.beta_2)?;
-    let steps = f64::from(step.number);
-    let correction = (1.0 - rule.beta_2.powf(steps)).sqrt() / (1.0 - rule.beta_1.powf(steps));
     let denominator = (velocity.sqrt()? + rule.epsilon)?;
-    (&*momentum * (-step.learning_rate * correction))? / denominator
+    (&*momentum * -rule.step_size(step.learning_rate, step.number))? / denominator
 }
 
 fn sgd(rule: Sgd, step: Step, gradient: &Tensor, moments: &mut Moments<Tensor>) -> Result<Tensor> {
