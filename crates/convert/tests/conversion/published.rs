@@ -7,15 +7,12 @@ use model::{WeightsFile, Widths};
 
 use crate::golden::{convert, request};
 
-/// Keras's VGG16 for ImageNet without its top, beside the checkout; skipped where it is missing.
+/// Keras's VGG16 for ImageNet without its top, beside the checkout.
 #[test]
+#[ignore = "needs Keras's file beside the checkout; .ci/run runs it where that is there"]
 fn imagenets_vgg16_is_recognized() {
     let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
     let file = Path::new(shared).join("weights/vgg16_imagenet_notop.h5");
-    if !file.exists() {
-        eprintln!("skipped: {} is not there", file.display());
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("imagenet.safetensors");
     let conversion = convert(&request(&file, &out)).unwrap();
