@@ -13,6 +13,8 @@ pub use file::{FeatureFile, FeatureMetadata, FeatureWriter};
 pub use key::feature_key;
 pub(crate) use key::network_sha256;
 
+use std::collections::BTreeMap;
+
 use candle_core::{Device, Tensor};
 use indicatif::ProgressBar;
 use model::{Cut, Mode, Vgg16};
@@ -25,19 +27,21 @@ use crate::{
 /// Images that go through the frozen layers at once.
 const BATCH: usize = 32;
 
-/// Runs every image of `inputs` through the layers from `from` to `to` and writes what comes out.
+/// Runs every image of `inputs`, which enter at `from`, through the frozen layers once, and writes
+/// what comes out at each cut of `outputs`, which ascend.
 ///
 /// # Errors
 ///
-/// [`Error::Interrupted`] after Ctrl-C, and whatever reading, the network or writing reports.
-pub fn compute(
+/// [`Error::InterruptedFeatures`] after Ctrl-C, and whatever reading, the network or writing
+/// reports.
+pub(crate) fn compute(
     network: &Vgg16,
     inputs: &Inputs<'_>,
-    (from, to): (Cut, Cut),
-    mut writer: FeatureWriter,
+    from: Cut,
+    mut outputs: Vec<(Cut, FeatureWriter)>,
     progress: &ProgressBar,
     interrupt: &Interrupt,
-) -> Result<FeatureFile, Error> {
+) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
     let images = inputs.len();
     progress.set_length(images as u64);
     let all: Vec<usize> = (0..images).collect();
@@ -45,13 +49,18 @@ pub fn compute(
         if interrupt.is_raised() {
             return Err(Error::InterruptedFeatures);
         }
-        let features = network.forward(from, to, batch, Mode::Eval)?;
-        writer.append(&features.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?)?;
+        let (mut at, mut features) = (from, batch.clone());
+        for (cut, writer) in &mut outputs {
+            features = network.forward(at, *cut, &features, Mode::Eval)?;
+            at = *cut;
+            let values = features.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+            writer.append(&values)?;
+        }
         progress.inc(indices.len() as u64);
         Ok(())
     })?;
     progress.finish_and_clear();
-    writer.finish()
+    outputs.into_iter().map(|(cut, writer)| Ok((cut, writer.finish()?))).collect()
 }
 
 /// A batch of features as a tensor of the device.

@@ -1,6 +1,9 @@
 //! Where features are kept, and the cheapest way to come by them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use model::{Cut, Vgg16};
 use preprocess::{Normalization, Prepared};
@@ -22,6 +25,13 @@ pub struct FeatureCache<'a> {
     dtype: FeatureDtype,
 }
 
+/// Features that are to be computed.
+struct Missing {
+    cut: Cut,
+    metadata: FeatureMetadata,
+    path: PathBuf,
+}
+
 impl<'a> FeatureCache<'a> {
     /// A cache in this folder, which is made when it is first needed.
     pub fn new(
@@ -40,10 +50,11 @@ impl<'a> FeatureCache<'a> {
         }
     }
 
-    /// The features at `cut`, computed now unless they are there.
+    /// The features at these cuts, which ascend; those that are not there are computed now, in one
+    /// pass over the images.
     ///
-    /// What is missing is computed from the highest cut below that is kept in f32, so that `pool5`
-    /// costs three layers once `pool4` is known.
+    /// That pass starts from the highest cut below the first missing one that is kept in f32, so
+    /// that `pool5` costs three layers once `pool4` is known.
     ///
     /// # Errors
     ///
@@ -51,26 +62,35 @@ impl<'a> FeatureCache<'a> {
     pub fn features(
         &self,
         network: &Vgg16,
-        cut: Cut,
+        cuts: &[Cut],
         interrupt: &Interrupt,
-    ) -> Result<FeatureFile, Error> {
-        let metadata = self.metadata(network, cut, self.dtype)?;
-        let path = self.path(&metadata);
-        if path.exists() {
-            match FeatureFile::open(&path, &metadata) {
-                Ok(file) => return Ok(file),
-                Err(error) => tracing::warn!("{error}; computing it again"),
+    ) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
+        let mut features = BTreeMap::new();
+        let mut missing = Vec::new();
+        for &cut in cuts {
+            let metadata = self.metadata(network, cut, self.dtype)?;
+            let path = self.path(&metadata);
+            match path.exists().then(|| FeatureFile::open(&path, &metadata)) {
+                Some(Ok(file)) => {
+                    features.insert(cut, file);
+                    continue;
+                }
+                Some(Err(error)) => tracing::warn!("{error}; computing it again"),
+                None => {}
             }
+            missing.push(Missing { cut, metadata, path });
         }
+        let Some(first) = missing.first() else { return Ok(features) };
         std::fs::create_dir_all(&self.folder)
             .and_then(|()| remove_abandoned(&self.folder))
             .map_err(|source| Error::Write { path: self.folder.clone(), source })?;
-        let (from, lower) = self.nearest_below(network, cut)?;
+        let (from, lower) = self.nearest_below(network, first.cut)?;
         let inputs = match &lower {
             Some(file) => Inputs::Features(file),
             None => Inputs::plain(self.prepared, self.normalization),
         };
-        self.write(network, &inputs, (from, cut), metadata, &path, interrupt)
+        features.extend(self.write(network, &inputs, from, missing, interrupt)?);
+        Ok(features)
     }
 
     /// Computes the features at `cut` from the images into a file of the caller's choice.
@@ -78,6 +98,10 @@ impl<'a> FeatureCache<'a> {
     /// # Errors
     ///
     /// Those of [`features`](Self::features).
+    ///
+    /// # Panics
+    ///
+    /// Never: what is missing is written.
     pub fn export(
         &self,
         network: &Vgg16,
@@ -87,28 +111,38 @@ impl<'a> FeatureCache<'a> {
     ) -> Result<FeatureFile, Error> {
         let inputs = Inputs::plain(self.prepared, self.normalization);
         let metadata = self.metadata(network, cut, self.dtype)?;
-        self.write(network, &inputs, (Cut::IMAGES, cut), metadata, path, interrupt)
+        let missing = vec![Missing { cut, metadata, path: path.to_owned() }];
+        let mut written = self.write(network, &inputs, Cut::IMAGES, missing, interrupt)?;
+        Ok(written.remove(&cut).expect("what is missing is written"))
     }
 
+    /// Writes what is missing, whose cuts ascend, from inputs that enter the network at `from`.
     fn write(
         &self,
         network: &Vgg16,
         inputs: &Inputs<'_>,
-        (from, to): (Cut, Cut),
-        metadata: FeatureMetadata,
-        path: &Path,
+        from: Cut,
+        missing: Vec<Missing>,
         interrupt: &Interrupt,
-    ) -> Result<FeatureFile, Error> {
-        let shape = network.architecture().shape_at(to)?;
+    ) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
+        let layers: Vec<&str> = missing.iter().map(|file| file.metadata.layer.as_str()).collect();
+        let layers = layers.join(", ");
         tracing::info!(
-            layer = metadata.layer,
+            layers,
             images = self.prepared.len(),
             from = from.index().checked_sub(1).map_or("images", |i| &network.layers()[i].name),
             "computing features"
         );
-        let progress = crate::progress::bar(&format!("features {}", metadata.layer));
-        let writer = FeatureWriter::create(path, metadata, &shape, self.prepared.labels())?;
-        compute(network, inputs, (from, to), writer, &progress, interrupt)
+        let progress = crate::progress::bar(&format!("features {layers}"));
+        let outputs = missing
+            .into_iter()
+            .map(|Missing { cut, metadata, path }| {
+                let shape = network.architecture().shape_at(cut)?;
+                let labels = self.prepared.labels();
+                Ok((cut, FeatureWriter::create(&path, metadata, &shape, labels)?))
+            })
+            .collect::<Result<_, Error>>()?;
+        compute(network, inputs, from, outputs, &progress, interrupt)
     }
 
     /// The highest cut below `cut` whose features are kept, with these; else the images.

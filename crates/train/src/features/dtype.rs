@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 /// The type of a kept feature, by candle's names; what is read back is f32 always.
@@ -32,11 +33,11 @@ impl FeatureDtype {
         }
     }
 
-    /// Its name in safetensors.
-    pub(super) fn safetensors_name(self) -> &'static str {
+    /// The same in a file.
+    pub(super) fn in_file(self) -> Dtype {
         match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
         }
     }
 

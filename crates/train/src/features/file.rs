@@ -86,12 +86,13 @@ impl FeatureFile {
         if found != Some(&expected.key) {
             return Err(broken("holds other features than its name says; delete it".to_owned()));
         }
-        let Some(TensorInfo { shape, data_offsets, .. }) = metadata.info("features") else {
+        let Some(TensorInfo { dtype: found, shape, data_offsets }) = metadata.info("features")
+        else {
             return Err(broken("has no tensor `features`; delete it".to_owned()));
         };
         let dtype = expected.dtype;
-        if shape.iter().product::<usize>() * dtype.size_bytes() != data_offsets.1 - data_offsets.0 {
-            return Err(broken(format!("holds no {dtype} features; delete it")));
+        if *found != dtype.in_file() {
+            return Err(broken(format!("holds {found:?} features, expected {dtype}; delete it")));
         }
         let end = metadata.info("labels").map_or(data_offsets.1, |labels| labels.data_offsets.1);
         let first_byte = 8 + header_bytes + data_offsets.0 as u64;
@@ -194,7 +195,7 @@ impl FeatureWriter {
                 "key": metadata.key,
             },
             "features": {
-                "dtype": metadata.dtype.safetensors_name(),
+                "dtype": metadata.dtype.in_file(),
                 "shape": shape,
                 "data_offsets": [0, feature_bytes],
             },

@@ -350,10 +350,8 @@ fn features(
     let mut cuts: Vec<Cut> = plans.iter().map(|plan| plan.cut).collect();
     cuts.sort_unstable();
     cuts.dedup();
-    cuts.into_iter()
-        .filter(|&cut| cut != Cut::IMAGES)
-        .map(|cut| Ok((cut, cache.features(network, cut, interrupt)?)))
-        .collect()
+    cuts.retain(|&cut| cut != Cut::IMAGES);
+    cache.features(network, &cuts, interrupt)
 }
 
 /// Where features are kept: beside the prepared set, which holds nothing but itself.
