@@ -14,7 +14,7 @@ use train::{
     device::DeviceChoice,
     features::FeatureDtype,
     folds::SplitKind,
-    recipe::{Builtin, Recipe},
+    recipe::{Builtin, Overrides, Recipe},
     run::table,
     training::{self, Config, Interrupt, WeightsChoice},
 };
@@ -61,7 +61,7 @@ struct Arguments {
     batch_size: Option<NonZeroUsize>,
     /// Type in which the frozen layers' output is kept: f32, or f16 in half the space [default: the recipe's]
     ///
-    /// In f16 each layer's output is computed from the images, not from that of a layer below.
+    /// What is missing is computed from a lower layer's output only where that is kept in f32.
     #[arg(long, value_name = "DTYPE")]
     features_dtype: Option<FeatureDtype>,
     /// auto, cpu, cuda:N or metal
@@ -110,12 +110,12 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
         return Ok(Builtin::find(&name)?.text.to_owned());
     }
     let mut recipe = Recipe::named_or_file(&arguments.recipe)?;
-    recipe.override_with(
-        arguments.split,
-        arguments.epochs,
-        arguments.batch_size,
-        arguments.features_dtype,
-    );
+    recipe.override_with(&Overrides {
+        split: arguments.split,
+        epochs: arguments.epochs,
+        batch_size: arguments.batch_size,
+        features_dtype: arguments.features_dtype,
+    });
     let given = "clap requires it unless --show-recipe is there";
     let config = Config {
         data: arguments.data.expect(given),

@@ -2,20 +2,18 @@
 
 mod builtin;
 mod pattern;
+mod stage;
 
 use std::{collections::BTreeSet, num::NonZeroUsize, path::Path};
 
-use model::{Head, Layer, Widths};
-use preprocess::Augmentation;
+use model::{Architecture, Classifier, Head, Widths};
 use serde::{Deserialize, Serialize};
 
 pub use builtin::{BUILTIN, Builtin};
 pub use pattern::Pattern;
+pub use stage::Stage;
 
-use crate::{
-    Error, early_stopping::EarlyStopping, features::FeatureDtype, folds::SplitKind, loss::LossKind,
-    optimizer::OptimizerConfig, schedule::ReduceOnPlateau,
-};
+use crate::{Error, features::FeatureDtype, folds::SplitKind, loss::LossKind};
 
 /// The recipe of a run. What is read is checked: such a value is valid.
 ///
@@ -56,6 +54,19 @@ pub struct Recipe {
     pub stages: Vec<Stage>,
 }
 
+/// What may be given in the place of a recipe's own settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Overrides {
+    /// How the folds are drawn.
+    pub split: Option<SplitKind>,
+    /// Of each stage.
+    pub epochs: Option<NonZeroUsize>,
+    /// Images a step.
+    pub batch_size: Option<NonZeroUsize>,
+    /// The type in which the frozen layers' output is kept.
+    pub features_dtype: Option<FeatureDtype>,
+}
+
 /// Where the head's first values come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -74,32 +85,6 @@ pub enum Shuffle {
     EveryEpoch,
     /// The data set's order, always.
     Never,
-}
-
-/// A part of a run with its own trainable layers and optimizer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stage {
-    /// Its name in the records.
-    pub name: String,
-    /// Patterns of layers that stay as they are; read before `train`, the first match wins.
-    #[serde(default)]
-    pub freeze: Vec<Pattern>,
-    /// Patterns of layers that learn.
-    pub train: Vec<Pattern>,
-    /// Passes over the training images.
-    pub epochs: NonZeroUsize,
-    /// Who applies the gradients.
-    pub optimizer: OptimizerConfig,
-    /// Lowers the rate when a metric no longer improves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reduce_on_plateau: Option<ReduceOnPlateau>,
-    /// Ends the stage when a metric no longer improves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub early_stopping: Option<EarlyStopping>,
-    /// Random changes to the training images; validation images are never changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub augment: Option<Augmentation>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +116,13 @@ impl TryFrom<RawRecipe> for Recipe {
         if raw.stages.is_empty() {
             return Err("no [[stage]] found, expected at least one".to_owned());
         }
+        // A head decides which layers there are; their widths are of no matter here.
+        let layers = Architecture {
+            widths: Widths::VGG16,
+            side_px: 224,
+            classifier: Some(Classifier { head: raw.head, num_classes: 2 }),
+        }
+        .layers();
         let mut names = BTreeSet::new();
         for stage in &raw.stages {
             if stage.name.is_empty() {
@@ -139,9 +131,7 @@ impl TryFrom<RawRecipe> for Recipe {
             if !names.insert(&stage.name) {
                 return Err(format!("two stages are named `{}`", stage.name));
             }
-            if stage.train.is_empty() {
-                return Err(format!("stage `{}` trains nothing: `train` is empty", stage.name));
-            }
+            stage.trainable(&layers)?;
         }
         if raw.widths.is_some_and(|widths| widths.contains(&0)) {
             return Err("`widths` has a 0, expected five numbers of channels".to_owned());
@@ -201,19 +191,13 @@ impl Recipe {
         Self::parse(argument, &text)
     }
 
-    /// Takes what the command line says over what the recipe says; `epochs` holds for each stage.
-    pub fn override_with(
-        &mut self,
-        split: Option<SplitKind>,
-        epochs: Option<NonZeroUsize>,
-        batch_size: Option<NonZeroUsize>,
-        features_dtype: Option<FeatureDtype>,
-    ) {
-        self.split = split.unwrap_or(self.split);
-        self.batch_size = batch_size.unwrap_or(self.batch_size);
-        self.features_dtype = features_dtype.unwrap_or(self.features_dtype);
+    /// Takes what was given over what the recipe says.
+    pub fn override_with(&mut self, given: &Overrides) {
+        self.split = given.split.unwrap_or(self.split);
+        self.batch_size = given.batch_size.unwrap_or(self.batch_size);
+        self.features_dtype = given.features_dtype.unwrap_or(self.features_dtype);
         for stage in &mut self.stages {
-            stage.epochs = epochs.unwrap_or(stage.epochs);
+            stage.epochs = given.epochs.unwrap_or(stage.epochs);
         }
     }
 
@@ -251,60 +235,23 @@ impl Recipe {
     }
 }
 
-impl Stage {
-    /// Names of the layers with parameters that this stage trains.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Recipe`] if a layer with parameters is covered by no pattern, if no layer is left
-    /// to train, or if a pattern of `train` is left with nothing.
-    pub fn trainable(&self, recipe: &str, layers: &[Layer]) -> Result<BTreeSet<String>, Error> {
-        let problem = |problem| Error::Recipe { name: recipe.to_owned(), problem };
-        let with_parameters = || layers.iter().filter(|layer| !layer.parameters().is_empty());
-        let mut trainable = BTreeSet::new();
-        for layer in with_parameters() {
-            let matches = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(&layer.name));
-            if matches(&self.freeze) {
-                continue;
-            }
-            if !matches(&self.train) {
-                return Err(problem(format!(
-                    "stage `{}` neither trains nor freezes `{}`; add a pattern for it to `train` \
-                     or `freeze`",
-                    self.name, layer.name
-                )));
-            }
-            trainable.insert(layer.name.clone());
-        }
-        if trainable.is_empty() {
-            return Err(problem(format!(
-                "stage `{}` trains nothing: `freeze` matches every layer",
-                self.name
-            )));
-        }
-        for pattern in self.freeze.iter().chain(&self.train) {
-            if !with_parameters().any(|layer| pattern.matches(&layer.name)) {
-                tracing::warn!(stage = self.name, pattern = %pattern, "pattern matches no layer");
-            }
-        }
-        let is_shadowed = |pattern: &&Pattern| {
-            with_parameters().any(|layer| pattern.matches(&layer.name))
-                && !trainable.iter().any(|layer| pattern.matches(layer))
-        };
-        if let Some(pattern) = self.train.iter().find(is_shadowed) {
-            return Err(problem(format!(
-                "stage `{}` does not train `{pattern}`: `freeze` is read first and matches all of \
-                 it; freeze less, or leave the pattern out of `train`",
-                self.name
-            )));
-        }
-        Ok(trainable)
-    }
-}
+/// What Keras calls otherwise, and its name in a recipe.
+const KERAS_NAMES: [(&str, &str); 5] = [
+    ("clipnorm", "clip = { norm = 1.0 }"),
+    ("clipvalue", "clip = { value = 0.5 }"),
+    ("global_clipnorm", "clip = { global_norm = 1.0 }"),
+    ("lr", "learning_rate"),
+    ("min_lr", "min_learning_rate"),
+];
 
 /// A TOML error in one line with its place, without the picture of the text around it.
 fn one_line(cause: &toml::de::Error, text: &str) -> String {
     let message = cause.message().lines().collect::<Vec<_>>().join("; ");
+    let is_unknown = |keras: &str| message.starts_with(&format!("unknown field `{keras}`"));
+    let message = match KERAS_NAMES.into_iter().find(|(keras, _)| is_unknown(keras)) {
+        Some((keras, ours)) => format!("{message}; Keras's `{keras}` is `{ours}` here"),
+        None => message,
+    };
     match cause.span().and_then(|span| text.get(..span.start)) {
         Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
         None => message,
@@ -313,31 +260,10 @@ fn one_line(cause: &toml::de::Error, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::{Architecture, Classifier};
-
     use super::*;
-
-    fn layers(head: Head) -> Vec<Layer> {
-        Architecture {
-            widths: Widths { blocks: [2; 5], fc: 4 },
-            side_px: 48,
-            classifier: Some(Classifier { head, num_classes: 3 }),
-        }
-        .layers()
-    }
 
     fn problem(text: &str) -> String {
         Recipe::parse("r.toml", text).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn every_builtin_recipe_covers_its_network() {
-        for builtin in BUILTIN {
-            let recipe = Recipe::builtin(builtin.name).unwrap();
-            for stage in &recipe.stages {
-                stage.trainable(builtin.name, &layers(recipe.head)).unwrap();
-            }
-        }
     }
 
     #[test]
@@ -361,35 +287,35 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_keras_is_translated() {
+        let base = Builtin::find("two-stage").unwrap().text;
+        let clipped =
+            base.replacen("learning_rate = 1e-4", "learning_rate = 1e-4, clipnorm = 1.0", 1);
+        let message = problem(&clipped);
+        assert!(message.contains("unknown field `clipnorm`"), "{message}");
+        assert!(message.contains("clip = { norm = 1.0 }"), "{message}");
+        let plateau = base.replacen("min_learning_rate", "min_lr", 1);
+        assert!(
+            problem(&plateau).ends_with("is `min_learning_rate` here"),
+            "{}",
+            problem(&plateau)
+        );
+    }
+
+    #[test]
+    fn a_pattern_of_no_layer_is_found_on_reading() {
+        let base = Builtin::find("two-stage").unwrap().text;
+        let message = problem(&base.replacen("\"conv5_*\"", "\"convv5_*\"", 1));
+        assert!(message.contains("`convv5_*` matches no layer"), "{message}");
+        assert!(message.contains("fc8"), "{message}");
+    }
+
+    #[test]
     fn a_problem_is_told_in_one_line() {
         let base = Builtin::find("linear-probe").unwrap().text;
         let message = problem(&base.replace("head = \"linear\"", "head = \"resnet\""));
         assert!(message.contains("resnet") && message.contains("linear"), "{message}");
         assert_eq!(message.lines().count(), 1, "{message}");
-    }
-
-    #[test]
-    fn an_uncovered_layer_is_refused_by_name() {
-        let mut stage = Recipe::builtin("two-stage").unwrap().stages.remove(1);
-        stage.train.pop();
-        let message = stage.trainable("r", &layers(Head::Seed)).unwrap_err().to_string();
-        assert!(message.contains("`fc8`"), "{message}");
-    }
-
-    #[test]
-    fn freeze_is_read_before_train() {
-        let mut stage = Recipe::builtin("linear-probe").unwrap().stages.remove(0);
-        stage.train = vec!["*".parse().unwrap()];
-        let trainable = stage.trainable("r", &layers(Head::Linear)).unwrap();
-        assert_eq!(trainable, BTreeSet::from(["fc8".to_owned()]));
-    }
-
-    #[test]
-    fn a_pattern_that_freeze_leaves_nothing_of_is_refused() {
-        let mut stage = Recipe::builtin("linear-probe").unwrap().stages.remove(0);
-        stage.train.insert(0, "conv5_*".parse().unwrap());
-        let message = stage.trainable("r", &layers(Head::Linear)).unwrap_err().to_string();
-        assert!(message.contains("`conv5_*`"), "{message}");
     }
 
     #[test]
@@ -401,12 +327,5 @@ mod tests {
         assert_eq!(recipe.widths("r", file).unwrap().fc, 256);
         recipe = Recipe { head: Head::Vggface, head_init: HeadInit::New, ..recipe };
         assert_eq!(recipe.widths("r", file).unwrap().fc, 256);
-    }
-
-    #[test]
-    fn a_stage_that_trains_nothing_is_refused() {
-        let mut stage = Recipe::builtin("linear-probe").unwrap().stages.remove(0);
-        stage.freeze = vec!["*".parse().unwrap()];
-        assert!(stage.trainable("r", &layers(Head::Linear)).is_err());
     }
 }

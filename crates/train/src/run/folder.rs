@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{FoldSummary, RunDescription, Summary};
-use crate::{Error, folds::SplitKind, whole_file::write_whole};
+use crate::{Error, folds::SplitKind, recipe::Recipe, whole_file::write_whole};
 
 /// Version of a run's files.
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -160,10 +160,21 @@ fn check_same(path: &Path, found: &RunIdentity, expected: &RunIdentity) -> Resul
             return Err(Error::OtherRun { path: path.to_owned(), what, found, expected });
         }
     }
-    let mut lines = found.recipe.lines().zip(expected.recipe.lines());
+    check_same_recipe(path, &found.recipe, &expected.recipe)
+}
+
+/// Recipes are the same if they mean the same: an older version may have left out or written out
+/// other defaults.
+fn check_same_recipe(path: &Path, found: &str, expected: &str) -> Result<(), Error> {
+    let meaning = |text: &str| Recipe::parse("recipe.toml", text).map(|recipe| recipe.to_toml());
+    let found = meaning(found).unwrap_or_else(|_| found.to_owned());
+    let expected = meaning(expected)?;
+    if found == expected {
+        return Ok(());
+    }
+    let mut lines = found.lines().zip(expected.lines());
     let (found, expected) = match lines.find(|(found, expected)| found != expected) {
         Some((found, expected)) => (format!("`{found}`"), format!("`{expected}`")),
-        None if found.recipe == expected.recipe => return Ok(()),
         None => ("of another length".to_owned(), "longer or shorter".to_owned()),
     };
     Err(Error::OtherRun { path: path.to_owned(), what: "the recipe", found, expected })
@@ -191,7 +202,7 @@ mod tests {
     fn identity() -> RunIdentity {
         RunIdentity {
             format_version: FORMAT_VERSION,
-            recipe: "batch_size = 32\nloss = \"cross-entropy\"\n".to_owned(),
+            recipe: Recipe::builtin("two-stage").unwrap().to_toml(),
             data_sha256: "d".to_owned(),
             weights_sha256: "w".to_owned(),
             split: SplitKind::Stratified,
@@ -206,6 +217,17 @@ mod tests {
         let path = folder.path().join("run");
         drop(RunFolder::open(&path, &identity()).unwrap());
         assert!(path.join("recipe.toml").exists());
+        RunFolder::open(&path, &identity()).unwrap();
+    }
+
+    #[test]
+    fn a_recipe_that_leaves_out_a_default_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let line = "split = \"stratified\"\n";
+        let shorter = identity().recipe.replacen(line, "", 1);
+        assert_ne!(shorter, identity().recipe);
+        drop(RunFolder::open(&path, &RunIdentity { recipe: shorter, ..identity() }).unwrap());
         RunFolder::open(&path, &identity()).unwrap();
     }
 

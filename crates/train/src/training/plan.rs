@@ -54,7 +54,9 @@ pub(crate) fn plan<'a>(
     let mut plans = Vec::new();
     let mut lowest_touched = network.architecture().end();
     for stage in &recipe.stages {
-        let trainable = stage.trainable(recipe_name, network.layers())?;
+        let trainable = stage
+            .trainable(network.layers())
+            .map_err(|problem| Error::Recipe { name: recipe_name.to_owned(), problem })?;
         network.set_trainable(&trainable)?;
         lowest_touched = lowest_touched.min(network.lowest_trainable());
         plans.push(StagePlan { stage, trainable, cut: lowest_touched });

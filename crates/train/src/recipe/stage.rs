@@ -1,0 +1,137 @@
+//! A stage of a recipe, and which layers its patterns let learn.
+
+use std::{collections::BTreeSet, num::NonZeroUsize};
+
+use model::Layer;
+use preprocess::Augmentation;
+use serde::{Deserialize, Serialize};
+
+use super::Pattern;
+use crate::{early_stopping::EarlyStopping, optimizer::OptimizerConfig, schedule::ReduceOnPlateau};
+
+/// A part of a run with its own trainable layers and optimizer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Its name in the records.
+    pub name: String,
+    /// Patterns of layers that stay as they are; read before `train`, the first match wins.
+    #[serde(default)]
+    pub freeze: Vec<Pattern>,
+    /// Patterns of layers that learn.
+    pub train: Vec<Pattern>,
+    /// Passes over the training images.
+    pub epochs: NonZeroUsize,
+    /// Who applies the gradients.
+    pub optimizer: OptimizerConfig,
+    /// Lowers the rate when a metric no longer improves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reduce_on_plateau: Option<ReduceOnPlateau>,
+    /// Ends the stage when a metric no longer improves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
+    /// Random changes to the training images; validation images are never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augmentation>,
+}
+
+impl Stage {
+    /// Names of the layers with parameters that this stage trains.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong and what to do, if a pattern matches no layer, if a layer with parameters is
+    /// covered by no pattern, if no layer is left to train, or if a pattern of `train` is left
+    /// with nothing.
+    pub fn trainable(&self, layers: &[Layer]) -> Result<BTreeSet<String>, String> {
+        let names: Vec<&str> = layers
+            .iter()
+            .filter(|layer| !layer.parameters().is_empty())
+            .map(|layer| layer.name.as_str())
+            .collect();
+        let matches_none = |pattern: &&Pattern| !names.iter().any(|layer| pattern.matches(layer));
+        if let Some(pattern) = self.freeze.iter().chain(&self.train).find(matches_none) {
+            return Err(format!(
+                "in stage `{}` the pattern `{pattern}` matches no layer, expected some of {}",
+                self.name,
+                names.join(", ")
+            ));
+        }
+        let is_in = |patterns: &[Pattern], layer| patterns.iter().any(|p| p.matches(layer));
+        let mut trainable = BTreeSet::new();
+        for &layer in names.iter().filter(|layer| !is_in(&self.freeze, layer)) {
+            if !is_in(&self.train, layer) {
+                return Err(format!(
+                    "stage `{}` neither trains nor freezes `{layer}`; add a pattern for it to \
+                     `train` or `freeze`",
+                    self.name
+                ));
+            }
+            trainable.insert(layer.to_owned());
+        }
+        if trainable.is_empty() {
+            return Err(format!(
+                "stage `{}` trains nothing: `freeze` matches every layer",
+                self.name
+            ));
+        }
+        let is_shadowed =
+            |pattern: &&Pattern| !trainable.iter().any(|layer| pattern.matches(layer));
+        if let Some(pattern) = self.train.iter().find(is_shadowed) {
+            return Err(format!(
+                "stage `{}` does not train `{pattern}`: `freeze` is read first and matches all of \
+                 it; freeze less, or leave the pattern out of `train`",
+                self.name
+            ));
+        }
+        Ok(trainable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Architecture, Classifier, Head, Widths};
+
+    use super::*;
+    use crate::recipe::Recipe;
+
+    fn layers(head: Head) -> Vec<Layer> {
+        Architecture {
+            widths: Widths { blocks: [2; 5], fc: 4 },
+            side_px: 48,
+            classifier: Some(Classifier { head, num_classes: 3 }),
+        }
+        .layers()
+    }
+
+    #[test]
+    fn an_uncovered_layer_is_refused_by_name() {
+        let mut stage = Recipe::builtin("two-stage").unwrap().stages.remove(1);
+        stage.train.pop();
+        let message = stage.trainable(&layers(Head::Seed)).unwrap_err();
+        assert!(message.contains("`fc8`"), "{message}");
+    }
+
+    #[test]
+    fn freeze_is_read_before_train() {
+        let mut stage = Recipe::builtin("linear-probe").unwrap().stages.remove(0);
+        stage.train = vec!["*".parse().unwrap()];
+        let trainable = stage.trainable(&layers(Head::Linear)).unwrap();
+        assert_eq!(trainable, BTreeSet::from(["fc8".to_owned()]));
+    }
+
+    #[test]
+    fn a_pattern_that_freeze_leaves_nothing_of_is_refused() {
+        let mut stage = Recipe::builtin("linear-probe").unwrap().stages.remove(0);
+        stage.train.insert(0, "conv5_*".parse().unwrap());
+        let message = stage.trainable(&layers(Head::Linear)).unwrap_err();
+        assert!(message.contains("`conv5_*`"), "{message}");
+    }
+
+    #[test]
+    fn a_stage_that_trains_nothing_is_refused() {
+        let mut stage = Recipe::builtin("linear-probe").unwrap().stages.remove(0);
+        stage.freeze = vec!["*".parse().unwrap()];
+        assert!(stage.trainable(&layers(Head::Linear)).is_err());
+    }
+}
