@@ -36,6 +36,8 @@ struct Arguments {
     #[arg(long, value_name = "DIR", required_unless_present = "show_recipe")]
     out: Option<PathBuf>,
     /// two-stage, low-rate, bottleneck, linear-probe, naive, or a TOML file
+    ///
+    /// What a file may say stands in crates/train/recipes/README.md.
     #[arg(long, value_name = "NAME|FILE.toml", default_value = "two-stage")]
     recipe: String,
     /// Prints a built-in recipe and ends

@@ -4,7 +4,7 @@ mod builtin;
 mod pattern;
 mod stage;
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::Path};
+use std::{collections::BTreeSet, io::ErrorKind, num::NonZeroUsize, path::Path};
 
 use model::{Architecture, Classifier, Head, Widths};
 use serde::{Deserialize, Serialize};
@@ -178,7 +178,7 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownRecipe`], [`Error::Read`] or [`Error::Recipe`].
+    /// [`Error::UnknownRecipe`], [`Error::NoRecipeFile`], [`Error::Read`] or [`Error::Recipe`].
     pub fn named_or_file(argument: &str) -> Result<Self, Error> {
         let path = Path::new(argument);
         let is_file = path.extension().is_some_and(|extension| extension == "toml")
@@ -186,8 +186,10 @@ impl Recipe {
         if !is_file {
             return Self::builtin(argument);
         }
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => Error::NoRecipeFile { path: path.to_owned() },
+            _ => Error::Read { path: path.to_owned(), source },
+        })?;
         Self::parse(argument, &text)
     }
 
@@ -308,6 +310,38 @@ mod tests {
         let message = problem(&base.replacen("\"conv5_*\"", "\"convv5_*\"", 1));
         assert!(message.contains("`convv5_*` matches no layer"), "{message}");
         assert!(message.contains("fc8"), "{message}");
+    }
+
+    #[test]
+    fn every_key_is_in_the_recipes_readme() {
+        let page = include_str!("../recipes/README.md");
+        let base = Builtin::find("two-stage").unwrap().text;
+        let in_stage = |line: &str| format!("{base}\n{line}");
+        let optimizer = |kind: &str| {
+            base.replacen("kind = \"adam\"", &format!("kind = \"{kind}\", zzz = 1"), 1)
+        };
+        let texts = [
+            format!("zzz = 1\n{base}"),
+            in_stage("zzz = 1"),
+            optimizer("adam"),
+            optimizer("sgd"),
+            optimizer("rmsprop"),
+            base.replacen("monitor", "zzz = 1, monitor", 1),
+            base.replacen("monitor = \"validation_accuracy\"", "monitor = \"zzz\"", 1),
+            in_stage("early_stopping = { zzz = 1 }"),
+            in_stage("augment = { zzz = 1 }"),
+        ];
+        for text in texts {
+            let message = problem(&text);
+            let (_, expected) =
+                message.split_once("expected ").unwrap_or_else(|| panic!("{message}"));
+            let keys: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+            assert!(3 < keys.len(), "{message}");
+            for key in keys {
+                let is_described = page.contains(&format!("`{key}`")) || key == "stage";
+                assert!(is_described, "`{key}` is not described");
+            }
+        }
     }
 
     #[test]
