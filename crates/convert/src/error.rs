@@ -22,6 +22,13 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// There is no such file: fetch it.
+    #[error("{path} not found; weights/README.md says where published weights are")]
+    NotFound {
+        /// The file to convert.
+        path: PathBuf,
+    },
+
     /// No file of VGG16's weights is as large.
     #[error("{path} has {found} bytes, expected a file of weights of at most {limit}")]
     TooLarge {

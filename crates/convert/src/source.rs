@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -76,7 +76,10 @@ impl Source {
     /// Reads a file whose content agrees with the format asked for.
     pub(crate) fn read(path: &Path, from: SourceFormat) -> Result<Self, Error> {
         let failed = |source| Error::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = File::open(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => Error::NotFound { path: path.to_owned() },
+            _ => failed(source),
+        })?;
         let found = file.metadata().map_err(failed)?.len();
         if MAX_BYTES < found {
             return Err(Error::TooLarge { path: path.to_owned(), found, limit: MAX_BYTES });

@@ -13,7 +13,9 @@ use crate::weights::LoadReport;
 #[non_exhaustive]
 pub enum Error {
     /// There is no file of weights: make one.
-    #[error("{path} not found; run `cargo xtask convert-weights`")]
+    #[error(
+        "{path} not found; make it with `cargo xtask convert-weights`, weights/README.md says out of what"
+    )]
     WeightsNotFound {
         /// Where it was looked for.
         path: PathBuf,

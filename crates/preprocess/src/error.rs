@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// The folder of faces is not there.
-    #[error("{} is not a folder; expected one folder a person in it", path.display())]
+    #[error("{} is not a folder; expected one folder a person in it, as data/README.md says", path.display())]
     NoFolder {
         /// The folder asked for.
         path: PathBuf,

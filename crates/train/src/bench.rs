@@ -10,11 +10,11 @@ mod peer;
 mod table;
 
 pub use bound::{Bound, Machine};
-pub use case::Case;
+pub use case::{Case, Part, Reads};
 pub use experiments::experiments;
-pub use growth::{Growth, growth};
+pub use growth::{Growth, Size, growth};
 pub use layers::{LayerTimes, layers};
-pub use own::serve;
+pub use own::{prepare, serve};
 pub use peer::{Peer, PeerKind};
 pub use table::{growth_table, layers_table, table};
 

@@ -18,6 +18,15 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+    /// A recipe's file that is not there.
+    #[error(
+        "{path} not found; print a recipe to change with `cargo xtask train --show-recipe \
+         two-stage > {path}`"
+    )]
+    NoRecipeFile {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// A recipe that cannot be followed.
     #[error("recipe {name}: {problem}")]
     Recipe {
@@ -222,9 +231,10 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::UnknownRecipe { .. }
+            | Self::NoRecipeFile { .. }
             | Self::Recipe { .. }
             | Self::FoldOutOfRange { .. }
-            | Self::Folds(FoldsError::TooFew { .. }) => true,
+            | Self::Folds(_) => true,
             Self::Model(error) => matches!(**error, model::Error::UnknownLayer { .. }),
             _ => false,
         }

@@ -80,7 +80,9 @@ fn what_is_no_file_of_weights_is_refused() {
     assert!(matches!(refused_content(pointer), Error::LfsPointer { .. }));
     assert!(matches!(refused_content(b"<!DOCTYPE html>"), Error::WebPage { .. }));
     assert!(matches!(refused_content(b"weights"), Error::UnknownFormat { .. }));
-    assert!(matches!(refused(Path::new("nowhere.h5")), Error::Read { .. }));
+    let error = refused(Path::new("nowhere.h5"));
+    assert!(matches!(error, Error::NotFound { .. }));
+    assert!(error.to_string().contains("weights/README.md"), "{error}");
     assert!(matches!(refused(&golden("")), Error::Read { .. }));
 }
 

@@ -5,7 +5,7 @@ use kernels::{convolution::FEW_CHANNELS, machine};
 use model::{Cut, LayerKind};
 use serde::Serialize;
 
-use super::{Case, own::ARCHITECTURE};
+use super::{Case, Part, own::ARCHITECTURE};
 
 /// What the machine can do at most.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -48,7 +48,7 @@ impl Bound {
     ///
     /// Never: the architecture has the layers that cases name.
     pub fn of(case: Case) -> Self {
-        let (Some(stretch), Some(images)) = (case.stretch(), case.images()) else {
+        let (Some(stretch), Some(images)) = (case.part().map(Part::stretch), case.images()) else {
             return Self { flop: 0.0, optimizer_bytes: 0.0 };
         };
         let cut = |layer| ARCHITECTURE.cut_after(layer).expect("the architecture has the layer");

@@ -65,9 +65,13 @@ impl Case {
         }
     }
 
-    /// Whether it reads photographs and leaves the network alone.
-    pub fn reads_faces(self) -> bool {
-        matches!(self, Self::Prepare | Self::Read32 | Self::Augment32)
+    /// What it reads, besides the random inputs of a part of the network.
+    pub fn reads(self) -> Reads {
+        match self {
+            Self::Prepare => Reads::Photographs,
+            Self::Read32 | Self::Augment32 => Reads::PreparedSet,
+            _ => Reads::Nothing,
+        }
     }
 
     /// Images of a repetition; of a folder as many as it has.
@@ -80,28 +84,84 @@ impl Case {
         }
     }
 
-    /// The layer behind which it begins, the last layer that it runs, and what the names of the layers that learn begin
-    /// with.
-    pub(super) fn stretch(self) -> Option<Stretch> {
-        let (from, to, learning): (_, _, &[&str]) = match self {
-            Self::Forward1 | Self::Forward8 | Self::Forward32 => (None, "pool5", &[]),
-            Self::Step8 => (None, "pool5", &["conv"]),
-            Self::LastBlock32 => (Some("pool4"), "pool5", &["conv5"]),
-            Self::Head32 => (Some("pool5"), "fc8", &["fc"]),
-            Self::StageTwo32 => (Some("pool4"), "fc8", &["conv5", "fc"]),
-            Self::Whole32 => (None, "fc8", &["conv", "fc"]),
-            Self::Prepare | Self::Read32 | Self::Augment32 => return None,
-        };
-        Some(Stretch { from, to, learning })
+    /// The part of the network that it runs.
+    pub fn part(self) -> Option<Part> {
+        match self {
+            Self::Forward1 | Self::Forward8 | Self::Forward32 => Some(Part::Forward),
+            Self::Step8 => Some(Part::Step),
+            Self::LastBlock32 => Some(Part::LastBlock),
+            Self::Head32 => Some(Part::Head),
+            Self::StageTwo32 => Some(Part::StageTwo),
+            Self::Whole32 => Some(Part::Whole),
+            Self::Prepare | Self::Read32 | Self::Augment32 => None,
+        }
     }
 }
 
-/// The part of the network that a case runs.
+/// The folder that a case needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// None.
+    Nothing,
+    /// One of photographs, a folder a person.
+    Photographs,
+    /// One that these were prepared into.
+    PreparedSet,
+}
+
+/// A part of the network and what is done with it, for any number of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The backbone forward.
+    Forward,
+    /// The backbone forward and backward.
+    Step,
+    /// The last block from `pool4` features, forward and backward.
+    LastBlock,
+    /// The question's head from `pool5` features, with Adam.
+    Head,
+    /// Last block and head from `pool4` features, with Adam.
+    StageTwo,
+    /// Backbone and head, with Adam.
+    Whole,
+}
+
+impl Part {
+    /// Its name in a table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Step => "step",
+            Self::LastBlock => "last-block",
+            Self::Head => "head",
+            Self::StageTwo => "stage-two",
+            Self::Whole => "whole",
+        }
+    }
+
+    /// Where it begins and ends, and what learns.
+    pub(super) fn stretch(self) -> Stretch {
+        let (from, to, learning): (_, _, &[&str]) = match self {
+            Self::Forward => (None, "pool5", &[]),
+            Self::Step => (None, "pool5", &["conv"]),
+            Self::LastBlock => (Some("pool4"), "pool5", &["conv5"]),
+            Self::Head => (Some("pool5"), "fc8", &["fc"]),
+            Self::StageTwo => (Some("pool4"), "fc8", &["conv5", "fc"]),
+            Self::Whole => (None, "fc8", &["conv", "fc"]),
+        };
+        Stretch { from, to, learning }
+    }
+}
+
+/// Layers of the network, and which of them learn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stretch {
     /// The layer before it, if it does not begin with the images.
     pub(super) from: Option<&'static str>,
+    /// The last layer that it runs.
     pub(super) to: &'static str,
+    /// What the names of the layers that learn begin with.
     learning: &'static [&'static str],
 }
 

@@ -5,7 +5,7 @@ use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
 use super::{
-    Case, Measured,
+    Measured, Part,
     own::{ARCHITECTURE, Bench},
 };
 use crate::Error;
@@ -15,15 +15,38 @@ const IDENTITIES: [usize; 3] = [62, 311, 2622];
 
 const BATCHES: [usize; 6] = [1, 4, 8, 16, 32, 64];
 
-/// The time of one case at one size of something.
+/// What the time may grow with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Size {
+    /// Of the machine.
+    Threads,
+    /// Of a step.
+    Images,
+    /// Of the head.
+    Identities,
+}
+
+impl Size {
+    /// Its name in a table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Threads => "threads",
+            Self::Images => "images a step",
+            Self::Identities => "identities",
+        }
+    }
+}
+
+/// The time of one part of the network at one size of something.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Growth {
     /// What there is more or less of.
-    pub of: &'static str,
+    pub of: Size,
     /// How many there are.
     pub count: usize,
     /// What was done.
-    pub case: Case,
+    pub part: Part,
     /// Median, in seconds.
     pub seconds: f64,
 }
@@ -45,31 +68,31 @@ pub fn growth(threads: usize, repetitions: usize) -> Result<Vec<Growth>, Error> 
     counts.push(threads);
     for count in counts {
         let pool = ThreadPoolBuilder::new().num_threads(count).build().expect("threads start");
-        for case in [Case::Forward32, Case::Head32, Case::StageTwo32] {
-            let seconds = pool.install(|| median(&mut bench, case, 32, repetitions))?;
-            grown.push(Growth { of: "threads", count, case, seconds });
+        for part in [Part::Forward, Part::Head, Part::StageTwo] {
+            let seconds = pool.install(|| median(&mut bench, part, 32, repetitions))?;
+            grown.push(Growth { of: Size::Threads, count, part, seconds });
         }
     }
     for count in BATCHES {
-        for case in [Case::Forward32, Case::Head32, Case::StageTwo32] {
-            let seconds = median(&mut bench, case, count, repetitions)?;
-            grown.push(Growth { of: "images a step", count, case, seconds });
+        for part in [Part::Forward, Part::Head, Part::StageTwo] {
+            let seconds = median(&mut bench, part, count, repetitions)?;
+            grown.push(Growth { of: Size::Images, count, part, seconds });
         }
     }
     for count in IDENTITIES {
         let classifier = Some(Classifier { head: Head::Seed, num_classes: count });
         let mut bench = Bench::new(Architecture { classifier, ..ARCHITECTURE })?;
-        for case in [Case::Head32, Case::StageTwo32] {
-            let seconds = median(&mut bench, case, 32, repetitions)?;
-            grown.push(Growth { of: "identities", count, case, seconds });
+        for part in [Part::Head, Part::StageTwo] {
+            let seconds = median(&mut bench, part, 32, repetitions)?;
+            grown.push(Growth { of: Size::Identities, count, part, seconds });
         }
     }
     Ok(grown)
 }
 
 /// The median of several times, after one to warm up.
-fn median(bench: &mut Bench, case: Case, images: usize, repetitions: usize) -> Result<f64, Error> {
-    bench.run(case, images)?;
-    let seconds = (0..repetitions).map(|_| bench.run(case, images)).collect::<Result<_, _>>()?;
+fn median(bench: &mut Bench, part: Part, images: usize, repetitions: usize) -> Result<f64, Error> {
+    bench.run(part, images)?;
+    let seconds = (0..repetitions).map(|_| bench.run(part, images)).collect::<Result<_, _>>()?;
     Ok(Measured { who: String::new(), seconds, peak_bytes: 0 }.median())
 }

@@ -13,7 +13,7 @@ use model::{Architecture, Classifier, Cut, Head, Initializer, Mode, Vgg16, Width
 use preprocess::{Crop, Normalization, Prepared, Settings};
 use tempfile::TempDir;
 
-use super::Case;
+use super::{Case, Part, Reads};
 use crate::{
     Error,
     loss::{LossKind, loss},
@@ -58,7 +58,8 @@ pub fn serve() -> Result<(), Error> {
         writeln!(output, "{text}").and_then(|()| output.flush()).map_err(failed)
     };
     answer("ours".to_owned())?;
-    let (mut bench, mut photographs) = (None, None);
+    let mut bench = None;
+    let mut batches = 0;
     for line in stdin().lock().lines() {
         let line = line.map_err(failed)?;
         if line == "peak" {
@@ -68,22 +69,23 @@ pub fn serve() -> Result<(), Error> {
         let (name, folder) = line.split_once(' ').unwrap_or((&line, ""));
         let case: Case =
             name.parse().map_err(|problem| Error::Peer { name: "ours".to_owned(), problem })?;
-        let seconds = match case {
-            Case::Prepare => Photographs::prepare(Path::new(folder))?.seconds,
-            Case::Read32 | Case::Augment32 => {
-                let photographs = match &mut photographs {
-                    Some(photographs) => photographs,
-                    None => photographs.insert(Photographs::prepare(Path::new(folder))?),
-                };
-                photographs.read(case)?
-            }
-            _ => {
+        let seconds = match (case.part(), case.reads()) {
+            (Some(part), _) => {
                 let bench = match &mut bench {
                     Some(bench) => bench,
                     None => bench.insert(Bench::new(ARCHITECTURE)?),
                 };
-                let images = case.images().expect("the other cases take a folder");
-                bench.run(case, images)?
+                let images = case.images().expect("a case of the network has images");
+                bench.run(part, images)?
+            }
+            (None, Reads::PreparedSet) => {
+                batches += 1;
+                read(case, Path::new(folder), batches)?
+            }
+            (None, _) => {
+                let start = Instant::now();
+                prepare(Path::new(folder))?;
+                start.elapsed().as_secs_f64()
             }
         };
         answer(seconds.to_string())?;
@@ -91,51 +93,47 @@ pub fn serve() -> Result<(), Error> {
     Ok(())
 }
 
-/// A folder of faces, prepared into a temporary one.
-struct Photographs {
-    /// What preparing took.
-    seconds: f64,
-    folder: TempDir,
-    /// Batches that were read.
-    batches: usize,
+/// Prepares a folder of faces as `cargo xtask prepare` does by default, into a temporary one: the
+/// folder `set` in it.
+///
+/// # Errors
+///
+/// [`Error::Preprocess`] if it holds no faces, [`Error::Write`] if the disk fails.
+///
+/// # Panics
+///
+/// Never: the settings are in their ranges.
+pub fn prepare(faces: &Path) -> Result<TempDir, Error> {
+    let folder = tempfile::tempdir()
+        .map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
+    let settings = Settings {
+        min_faces: "6".parse().expect("a number"),
+        crop: Crop::Whole,
+        side: "224".parse().expect("a side"),
+        max_skipped_share: "0.05".parse().expect("a share"),
+        max_photograph_pixels: "50000000".parse().expect("a number"),
+    };
+    preprocess::prepare(faces, &folder.path().join("set"), &settings, &ProgressBar::hidden())?;
+    Ok(folder)
 }
 
-impl Photographs {
-    fn prepare(faces: &Path) -> Result<Self, Error> {
-        let folder = tempfile::tempdir()
-            .map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
-        let settings = Settings {
-            min_faces: "6".parse().expect("a number"),
-            crop: Crop::Whole,
-            side: "224".parse().expect("a side"),
-            max_skipped_share: "0.05".parse().expect("a share"),
-            max_photograph_pixels: "50000000".parse().expect("a number"),
-        };
-        let start = Instant::now();
-        preprocess::prepare(faces, &folder.path().join("set"), &settings, &ProgressBar::hidden())?;
-        Ok(Self { seconds: start.elapsed().as_secs_f64(), folder, batches: 0 })
-    }
-
-    /// Reads another batch from all over the set.
-    fn read(&mut self, case: Case) -> Result<f64, Error> {
-        let prepared = Prepared::open(&self.folder.path().join("set"))?;
-        let images = case.images().expect("a batch has so many");
-        self.batches += 1;
-        let indices: Vec<usize> = (0..images)
-            .map(|index| (self.batches * images + index) * 7919 % prepared.len())
-            .collect();
-        let bottleneck = Recipe::builtin("bottleneck")?;
-        let augmentation = bottleneck.stages.iter().find_map(|stage| stage.augment.as_ref());
-        let augmentation = augmentation.expect("the recipe augments");
-        let normalization = Normalization::VggfaceV1;
-        let inputs = match case {
-            Case::Augment32 => Inputs::augmented(&prepared, normalization, augmentation, 1),
-            _ => Inputs::plain(&prepared, normalization),
-        };
-        let start = Instant::now();
-        inputs.read(&indices, self.batches, &Device::Cpu)?;
-        Ok(start.elapsed().as_secs_f64())
-    }
+/// Reads the batch of this number from all over a prepared set; returns the seconds that it took.
+fn read(case: Case, set: &Path, number: usize) -> Result<f64, Error> {
+    let prepared = Prepared::open(set)?;
+    let images = case.images().expect("a batch has so many");
+    let indices: Vec<usize> =
+        (0..images).map(|index| (number * images + index) * 7919 % prepared.len()).collect();
+    let bottleneck = Recipe::builtin("bottleneck")?;
+    let augmentation = bottleneck.stages.iter().find_map(|stage| stage.augment.as_ref());
+    let augmentation = augmentation.expect("the recipe augments");
+    let normalization = Normalization::VggfaceV1;
+    let inputs = match case {
+        Case::Augment32 => Inputs::augmented(&prepared, normalization, augmentation, 1),
+        _ => Inputs::plain(&prepared, normalization),
+    };
+    let start = Instant::now();
+    inputs.read(&indices, number, &Device::Cpu)?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// A network from random weights, on the CPU.
@@ -163,12 +161,8 @@ impl Bench {
     }
 
     /// Does the work once and returns its wall time in seconds; drawing the inputs is not a part of it.
-    ///
-    /// # Panics
-    ///
-    /// If the case leaves the network alone.
-    pub(super) fn run(&mut self, case: Case, images: usize) -> Result<f64, Error> {
-        let stretch = case.stretch().expect("a case of the network");
+    pub(super) fn run(&mut self, part: Part, images: usize) -> Result<f64, Error> {
+        let stretch = part.stretch();
         let cut_after = |layer| self.architecture.cut_after(layer);
         let from = stretch.from.map_or(Ok(Cut::IMAGES), cut_after)?;
         let to = cut_after(stretch.to)?;

@@ -1,7 +1,8 @@
 //! A process that does a case when it is told its name, and answers with the time: our own, or a peer's.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     str::FromStr,
@@ -24,6 +25,18 @@ pub enum PeerKind {
 }
 
 impl PeerKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::PyTorch, Self::Keras, Self::Pillow];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PyTorch => "pytorch",
+            Self::Keras => "keras",
+            Self::Pillow => "pillow",
+        }
+    }
+
     /// The name of its script.
     pub fn script(self) -> &'static str {
         match self {
@@ -47,12 +60,10 @@ impl FromStr for PeerKind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "pytorch" => Ok(Self::PyTorch),
-            "keras" => Ok(Self::Keras),
-            "pillow" => Ok(Self::Pillow),
-            _ => Err(format!("`{name}` is no peer, expected pytorch, keras or pillow")),
-        }
+        Self::ALL
+            .into_iter()
+            .find(|peer| peer.name() == name)
+            .ok_or_else(|| format!("`{name}` is no peer, expected pytorch, keras or pillow"))
     }
 }
 
@@ -64,6 +75,8 @@ pub struct Peer {
     /// Until it is told that no more will come.
     to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
+    /// What it says on stderr.
+    said: File,
 }
 
 impl Peer {
@@ -90,18 +103,18 @@ impl Peer {
     }
 
     fn start(name: &str, mut command: Command) -> Result<Self, Error> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| Error::Peer {
-                name: name.to_owned(),
-                problem: format!("{}: {error}", command.get_program().display()),
-            })?;
+        let mut spawn = || {
+            let said = tempfile::tempfile()?;
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(said.try_clone()?);
+            Ok((command.spawn()?, said))
+        };
+        let (mut child, said) = spawn().map_err(|error: io::Error| Error::Peer {
+            name: name.to_owned(),
+            problem: format!("does not start: {error}"),
+        })?;
         let to = child.stdin.take().expect("it was asked for");
         let from = BufReader::new(child.stdout.take().expect("it was asked for"));
-        let mut peer = Self { name: name.to_owned(), child, to: Some(to), from };
+        let mut peer = Self { name: name.to_owned(), child, to: Some(to), from, said };
         peer.name = peer.line()?;
         Ok(peer)
     }
@@ -124,9 +137,13 @@ impl Peer {
     fn ask<T: FromStr>(&mut self, request: &str) -> Result<T, Error> {
         let problem = |name: &str, problem: String| Error::Peer { name: name.to_owned(), problem };
         let to = self.to.as_mut().expect("it is open until the peer is dropped");
-        writeln!(to, "{request}")
-            .and_then(|()| to.flush())
-            .map_err(|error| problem(&self.name, error.to_string()))?;
+        writeln!(to, "{request}").and_then(|()| to.flush()).or_else(|error| {
+            match error.kind() {
+                // It has ended; what it said last is found out below.
+                io::ErrorKind::BrokenPipe => Ok(()),
+                _ => Err(problem(&self.name, error.to_string())),
+            }
+        })?;
         let line = self.line()?;
         line.parse().map_err(|_| problem(&self.name, format!("answered `{line}` to `{request}`")))
     }
@@ -138,9 +155,21 @@ impl Peer {
             Ok(1..) => Ok(line.trim().to_owned()),
             _ => Err(Error::Peer {
                 name: self.name.clone(),
-                problem: "ended without an answer; run it by hand to see why".to_owned(),
+                problem: match self.last_words() {
+                    Some(words) => format!("ended without an answer: {words}"),
+                    None => "ended without an answer; run it by hand to see why".to_owned(),
+                },
             }),
         }
+    }
+
+    /// The last line that it said on stderr, once it has ended.
+    fn last_words(&mut self) -> Option<String> {
+        self.child.wait().ok()?;
+        let mut said = String::new();
+        self.said.rewind().ok()?;
+        self.said.read_to_string(&mut said).ok()?;
+        said.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
     }
 }
 

@@ -52,16 +52,17 @@ pub fn growth_table(machine: Machine, grown: &[Growth]) -> String {
     let mut lines = vec![heading(machine)];
     lines.push(format!(
         "{:<16} {:>6} {:<14} {:>9} {:>8}",
-        "what grows", "to", "case", "median s", "of last"
+        "what grows", "to", "part", "median s", "of last"
     ));
-    for (index, Growth { of, count, case, seconds }) in grown.iter().enumerate() {
+    for (index, Growth { of, count, part, seconds }) in grown.iter().enumerate() {
         let before =
-            grown[..index].iter().rev().find(|before| before.of == *of && before.case == *case);
+            grown[..index].iter().rev().find(|before| before.of == *of && before.part == *part);
         let ratio =
             before.map_or(String::new(), |before| format!("{:.2}x", seconds / before.seconds));
         lines.push(format!(
-            "{of:<16} {count:>6} {:<14} {seconds:>9.4} {ratio:>8}",
-            case.name().trim_end_matches("-32")
+            "{:<16} {count:>6} {:<14} {seconds:>9.4} {ratio:>8}",
+            of.name(),
+            part.name()
         ));
     }
     lines.join("\n") + "\n"

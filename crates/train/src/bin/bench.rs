@@ -4,15 +4,15 @@
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::json;
 use train::bench::{
-    Case, Machine, Peer, PeerKind, experiments, growth, growth_table, layers, layers_table,
-    measure, serve, table,
+    Case, Machine, Peer, PeerKind, Reads, experiments, growth, growth_table, layers, layers_table,
+    measure, prepare, serve, table,
 };
 
 /// Measures the parts of training on the CPU, ours and those of peers in turn
@@ -23,21 +23,16 @@ use train::bench::{
 #[command(bin_name = "cargo xtask bench", version, after_help = EXAMPLES)]
 struct Arguments {
     /// A Python that has PyTorch, Keras or Pillow; without it only ours is measured
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = python)]
     python: Option<PathBuf>,
-    /// The peers to measure
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        default_value = "pytorch,keras,pillow"
-    )]
+    /// The peers to measure: pytorch, keras, pillow [default: those that the Python has]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "python")]
     peers: Vec<PeerKind>,
     /// A case to measure; may be repeated [default: all]
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<Case>,
     /// A folder of faces, for `prepare`, `read-32` and `augment-32`; without it these are left out
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder)]
     faces: Option<PathBuf>,
     /// Times that each is measured, after one to warm up
     #[arg(long, value_name = "N", default_value = "5")]
@@ -72,6 +67,12 @@ static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let needs_faces = |case: &&Case| case.reads() != Reads::Nothing;
+    if let (Some(case), None) = (arguments.cases.iter().find(needs_faces), &arguments.faces) {
+        let problem =
+            format!("the case {} needs a folder of faces; give it with --faces DIR\n", case.name());
+        Arguments::command().error(ErrorKind::MissingRequiredArgument, problem).exit();
+    }
     let done = if arguments.serve { serve().map_err(Into::into) } else { run(&arguments) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,20 +103,29 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return write_json(arguments, &json!({ "machine": machine, "growth": grown }));
     }
     let cases = if arguments.cases.is_empty() { &Case::ALL[..] } else { &arguments.cases };
-    if let (Some(case), None) =
-        (arguments.cases.iter().find(|case| case.reads_faces()), &arguments.faces)
-    {
-        anyhow::bail!("the case {} needs a folder of faces; give it with --faces DIR", case.name());
-    }
+    let needs = |reads| cases.iter().any(|case| case.reads() == reads);
+    let prepared = match &arguments.faces {
+        Some(faces) if needs(Reads::PreparedSet) => Some(prepare(faces)?),
+        _ => None,
+    };
+    let mut peers = Peers::asked_for(arguments);
     let mut results = Vec::new();
     for &case in cases {
-        let request = match (case.reads_faces(), &arguments.faces) {
-            (true, None) => continue,
-            (true, Some(faces)) => format!("{} {}", case.name(), faces.display()),
-            _ => case.name().to_owned(),
+        let folder = match case.reads() {
+            Reads::Nothing => None,
+            Reads::Photographs => arguments.faces.clone(),
+            Reads::PreparedSet => prepared.as_ref().map(|folder| folder.path().join("set")),
+        };
+        let request = match (case.reads(), folder) {
+            (Reads::Nothing, _) => case.name().to_owned(),
+            (_, Some(folder)) => format!("{} {}", case.name(), folder.display()),
+            (_, None) => continue,
         };
         eprintln!("bench: {}", case.name());
-        let processes = processes(arguments, case, threads)?;
+        let mut processes = vec![own(threads)?];
+        if let Some(python) = &arguments.python {
+            processes.extend(peers.start(python, case, threads)?);
+        }
         results.push(measure(case, &request, repetitions, processes)?);
     }
     print!("{}", table(machine, &results));
@@ -125,17 +135,62 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     write_json(arguments, &json!({ "machine": machine, "cases": results }))
 }
 
-/// Ours first, then the peers that know the case.
-fn processes(arguments: &Arguments, case: Case, threads: usize) -> anyhow::Result<Vec<Peer>> {
+fn folder(path: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    if path.is_dir() {
+        return Ok(path);
+    }
+    Err("is not a folder; expected one folder a person in it".to_owned())
+}
+
+/// A Python that can be started.
+fn python(path: &str) -> Result<PathBuf, String> {
+    match Command::new(path).arg("--version").output() {
+        Ok(output) if output.status.success() => Ok(PathBuf::from(path)),
+        Ok(output) => Err(format!("`{path} --version` ended with {}", output.status)),
+        Err(error) => Err(format!("does not start: {error}")),
+    }
+}
+
+fn own(threads: usize) -> anyhow::Result<Peer> {
     let program = std::env::current_exe().context("finding this program")?;
-    let mut processes = vec![Peer::own(&program, "--serve", threads)?];
-    if let Some(python) = &arguments.python {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
-        for peer in arguments.peers.iter().filter(|peer| peer.does(case)) {
-            processes.push(Peer::script(python, &folder.join(peer.script()), threads)?);
+    Ok(Peer::own(&program, "--serve", threads)?)
+}
+
+/// The peers that are measured.
+struct Peers {
+    kinds: Vec<PeerKind>,
+    /// Whether they were asked for by name, so that none may be left out.
+    are_named: bool,
+}
+
+impl Peers {
+    fn asked_for(arguments: &Arguments) -> Self {
+        match arguments.peers.as_slice() {
+            [] => Self { kinds: PeerKind::ALL.to_vec(), are_named: false },
+            named => Self { kinds: named.to_vec(), are_named: true },
         }
     }
-    Ok(processes)
+
+    /// Starts those that know the case; one that does not start is left out from now on.
+    fn start(&mut self, python: &Path, case: Case, threads: usize) -> anyhow::Result<Vec<Peer>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+        let mut started = Vec::new();
+        for kind in self.kinds.clone() {
+            if !kind.does(case) {
+                continue;
+            }
+            match Peer::script(python, &folder.join(kind.script()), threads) {
+                Ok(peer) => started.push(peer),
+                Err(error) if self.are_named => return Err(error.into()),
+                Err(error) => {
+                    eprintln!("bench: {} is left out: {error}", kind.name());
+                    self.kinds.retain(|&other| other != kind);
+                }
+            }
+        }
+        Ok(started)
+    }
 }
 
 fn write_json(arguments: &Arguments, measured: &serde_json::Value) -> anyhow::Result<()> {

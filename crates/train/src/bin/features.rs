@@ -23,7 +23,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// A weights file, made by `cargo xtask convert-weights`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = weights_file)]
     weights: PathBuf,
     /// pool1 to pool5, a convolution such as `conv5_3`, fc6, fc7 (after their ReLU), fc8 (logits)
     #[arg(long, value_name = "NAME")]
@@ -65,6 +65,13 @@ fn main() -> ExitCode {
             eprintln!("error: {:#}", anyhow::Error::from(error));
             ExitCode::from(code)
         }
+    }
+}
+
+fn weights_file(path: &str) -> Result<PathBuf, &'static str> {
+    match path {
+        "random" => Err("features of random weights are of no use; give a weights file"),
+        _ => Ok(PathBuf::from(path)),
     }
 }
 

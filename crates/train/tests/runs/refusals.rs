@@ -102,7 +102,8 @@ fn an_unknown_recipe_key_is_named() {
 #[test]
 fn a_recipe_that_is_not_there_is_named() {
     let bench = Bench::new(2, 3);
-    assert_says(&refusal(&train(&bench, &["--recipe", "no/such.toml"]), 1), &["no/such.toml"]);
+    let message = refusal(&train(&bench, &["--recipe", "no/such.toml"]), 2);
+    assert_says(&message, &["no/such.toml", "--show-recipe"]);
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn a_fold_out_of_range_is_told_the_range() {
 fn more_folds_than_photographs_are_refused() {
     let bench = Bench::new(2, 3);
     for split in ["shuffled", "contiguous", "stratified"] {
-        let message = refusal(&train(&bench, &["--folds", "7", "--split", split]), 1);
+        let message = refusal(&train(&bench, &["--folds", "7", "--split", split]), 2);
         assert_says(&message, &["7", "folds"]);
     }
     assert_says(&refusal(&train(&bench, &["--folds", "1"]), 2), &["at least 2"]);
