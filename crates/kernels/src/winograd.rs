@@ -10,13 +10,15 @@
 
 mod backward;
 mod filters;
+mod finish;
 mod forward;
 mod product;
 mod tiles;
 mod transforms;
 
 pub(crate) use backward::{backward_weights, backward_weights_products};
-pub(crate) use forward::{Finish, backward_images, forward, forward_products};
+pub(crate) use finish::Finish;
+pub(crate) use forward::{backward_images, forward, forward_products};
 
 /// Elements of a transformed tile; for each of them there is one product of matrices.
 const POINTS: usize = 36;

@@ -56,6 +56,9 @@ pub(crate) fn backward_weights(
 pub(crate) fn backward_weights_products(images_shape: BlockedShape, out_channels: usize) {
     let read = Grid { shape: images_shape };
     let written = Grid { shape: BlockedShape { channels: out_channels, ..images_shape } };
+    if images_shape.is_empty() || out_channels == 0 {
+        return;
+    }
     Gradient { read, written, images: &[], grad: &[], work: Work::Products }.compute(&mut []);
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::filters::Filters;
+use super::finish::{Finish, SharedFinish};
 use super::product::over_channels;
 use super::tiles::{
     BlockSums, Grid, Tiles, ToPixels, point_stride, transform, write_pixels, write_pooled,
@@ -31,20 +32,6 @@ const FILTER_ELEMENTS: usize = 2_400_000;
 
 /// Tiles that a task turns into output.
 const WRITE_TILES: usize = 64;
-
-/// What becomes of the sums.
-pub(crate) enum Finish<'a> {
-    /// They are the result: the gradient of images that nothing came before.
-    Sums,
-    /// They are rectified.
-    Rectified,
-    /// They are rectified and pooled; each window's winner goes here.
-    Pooled(&'a mut [u8]),
-    /// They are the gradient of these images, and pass the activation that gave them.
-    Passed(&'a [f32]),
-    /// They are the gradient of pooled images: each goes to its window's winner, in images of this shape.
-    Unpooled(&'a [u8], BlockedShape),
-}
 
 /// What was in `output` does not matter.
 pub(crate) fn forward(
@@ -74,6 +61,9 @@ pub(crate) fn backward_images(
 
 /// The products of [`forward`] alone.
 pub(crate) fn forward_products(images_shape: BlockedShape, weights: &[f32], out_channels: usize) {
+    if images_shape.is_empty() || out_channels == 0 {
+        return;
+    }
     let convolution = Convolution {
         read: Grid { shape: images_shape },
         written: Grid { shape: BlockedShape { channels: out_channels, ..images_shape } },
@@ -98,12 +88,6 @@ struct Convolution<'a> {
     work: Work,
 }
 
-enum SharedFinish<'a> {
-    Pixels(ToPixels<'a>),
-    Pooled(SharedSlice<'a, u8>),
-    Unpooled(&'a [u8], BlockedShape),
-}
-
 fn convolve(
     shape: BlockedShape,
     images: &[f32],
@@ -115,23 +99,7 @@ fn convolve(
     let written = BlockedShape { channels: filters.written(), ..shape };
     assert_eq!(images.len(), shape.len(), "images");
     assert_eq!(bias.len(), written.channels, "bias");
-    let (finish, output_shape) = match finish {
-        Finish::Sums => (SharedFinish::Pixels(ToPixels::Sums), written),
-        Finish::Rectified => (SharedFinish::Pixels(ToPixels::Rectified), written),
-        Finish::Passed(images) => {
-            assert_eq!(images.len(), written.len(), "images that the gradient is of");
-            (SharedFinish::Pixels(ToPixels::Passed(images)), written)
-        }
-        Finish::Pooled(winners) => {
-            assert_eq!(winners.len(), written.pooled().winners_len(), "winners");
-            (SharedFinish::Pooled(SharedSlice::new(winners)), written.pooled())
-        }
-        Finish::Unpooled(winners, before) => {
-            assert_eq!(winners.len(), written.winners_len(), "winners");
-            assert_eq!(before.pooled(), written, "the shape before the pool");
-            (SharedFinish::Unpooled(winners, before), before)
-        }
-    };
+    let (finish, output_shape) = finish.shared(written);
     assert_eq!(output.len(), output_shape.len(), "output");
     if images.is_empty() || output.is_empty() {
         // Without channels to read, or to write, there is nothing but zeros.
@@ -151,16 +119,6 @@ fn convolve(
         work: Work::All,
     };
     convolution.compute(images);
-}
-
-impl SharedFinish<'_> {
-    /// The part of the output that is written: rows and columns beyond whole windows get no gradient.
-    fn interior(&self, output: BlockedShape) -> [usize; 2] {
-        match self {
-            Self::Unpooled(..) => [output.height / 2 * 2, output.width / 2 * 2],
-            Self::Pixels(_) | Self::Pooled(_) => [output.height, output.width],
-        }
-    }
 }
 
 impl Convolution<'_> {

@@ -83,6 +83,10 @@ impl InplaceOp2 for InPlace<'_> {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<()> {
+        let (found, expected) = (gradient_layout.shape(), variable_layout.shape());
+        if found != expected {
+            bail!("a gradient of shape {found:?}, expected its variable's {expected:?}");
+        }
         let gradient = rules::Gradient::Whole(values(gradient, gradient_layout)?);
         self.step(variable, variable_layout, gradient)
     }

@@ -139,6 +139,16 @@ fn a_transposed_gradient_lands_on_the_right_elements() {
 }
 
 #[test]
+fn a_gradient_of_another_shape_is_refused() {
+    let weights = Var::new(&[[0_f32, 0.0, 0.0], [0.0, 0.0, 0.0]], &Device::Cpu).unwrap();
+    let rule = OptimizerConfig::Sgd(Sgd::default()).rule();
+    let mut state = ParameterState::new(rule, &weights).unwrap();
+    let error = state.apply(Step::new(rule, 1.0, 1), &weights, &whole(&[1.0; 6])).unwrap_err();
+    assert!(error.to_string().contains("[6], expected"), "{error}");
+    assert_eq!(weights.to_vec2::<f32>().unwrap(), [[0.0; 3]; 2]);
+}
+
+#[test]
 fn a_gradient_in_factors_moves_weights_as_the_whole_one_does() {
     let tensor = |rows: usize, columns: usize| {
         let values: Vec<f32> = (0..rows * columns).map(|at| (at % 7) as f32 - 3.0).collect();
