@@ -16,7 +16,11 @@ use super::{Parameters, Pooling, values, with_values};
 
 /// Elements of the largest activation that a part of the batch may have: enough images to share the work on the filters, few
 /// enough that what is not kept weighs less than what is. Eight images of 224 px; tests go by parts of small ones too.
-const PART_ELEMENTS: usize = if cfg!(test) { 20_000 } else { 27_000_000 };
+const PART_ELEMENTS: usize = if cfg!(test) { 60_000 } else { 27_000_000 };
+
+/// Elements of the activation of one image above which images go through a layer one by one: of the first two blocks at 224
+/// px, where one image is work enough to share, and room for what the whole part makes there would be hundreds of MiB.
+const LARGE_ELEMENTS: usize = if cfg!(test) { 5_000 } else { 1_000_000 };
 
 /// Where activations are kept, and gradients of activations.
 #[derive(Debug, Clone, Default)]
@@ -79,14 +83,34 @@ struct Stretch {
     buffers: Buffers,
 }
 
-/// Activations of a part of the batch that the backward pass reads, of the layers from the lowest on that a gradient reaches.
+/// Activations of a part of the batch, as far as they are needed.
 struct Kept {
-    /// Inputs of the layers; none where these are plain images, or recomputed.
-    inputs: Vec<Option<Buffer<f32>>>,
-    /// Of each layer with a pool.
-    winners: Vec<Option<Buffer<u8>>>,
-    /// The last layer's, if it has no pool.
+    /// The images in blocks; none where the first layer reads plain ones.
+    images: Option<Buffer<f32>>,
+    /// What each layer made.
+    layers: Vec<Made>,
+}
+
+/// What a layer made of a part of the batch.
+struct Made {
     output: Option<Buffer<f32>>,
+    winners: Option<Buffer<u8>>,
+}
+
+impl Kept {
+    /// What a layer read; none where that was plain images, or is not kept.
+    fn input(&self, index: usize) -> Option<&[f32]> {
+        match index.checked_sub(1) {
+            None => self.images.as_deref(),
+            Some(before) => self.layers[before].output.as_deref(),
+        }
+    }
+}
+
+/// Layers through which so many images go at a time.
+struct Group {
+    layers: Range<usize>,
+    images: usize,
 }
 
 const NAME: &str = "convolutions";
@@ -104,10 +128,24 @@ impl StretchLayer {
         })
     }
 
+    /// Elements of what it makes of one image, before the pool.
+    fn elements_of_image(&self) -> Result<usize> {
+        Ok(BlockedShape { batch: 1, ..self.convolved_shape()? }.len())
+    }
+
     /// Whether it reads plain images, being the first and of few channels.
     fn reads_plain(&self, index: usize) -> bool {
         index == 0 && self.shape.channels <= FEW_CHANNELS
     }
+}
+
+/// What a layer reads.
+#[derive(Clone, Copy)]
+enum Images<'a> {
+    /// `(images, channels, rows, columns)`
+    Plain(&'a [f32]),
+    /// [`BlockedShape::extents`]
+    Blocked(&'a [f32]),
 }
 
 /// Some images of the batch, which go through the stretch together.
@@ -118,10 +156,20 @@ struct Part {
 }
 
 impl Part {
-    /// Where these images' part lies in something that is there for the whole batch.
-    fn range(self, length: usize, batch: usize) -> Range<usize> {
-        let of_image = length / batch;
+    /// Where these images lie in something that is there for all `images` of which they are a part.
+    fn range(self, length: usize, images: usize) -> Range<usize> {
+        let of_image = length / images;
         self.first_image * of_image..(self.first_image + self.images) * of_image
+    }
+
+    /// These of all `images`.
+    fn slice<T>(self, whole: &[T], images: usize) -> &[T] {
+        &whole[self.range(whole.len(), images)]
+    }
+
+    fn slice_mut<T>(self, whole: &mut [T], images: usize) -> &mut [T] {
+        let range = self.range(whole.len(), images);
+        &mut whole[range]
     }
 
     /// The shape of these images, from that of the batch.
@@ -130,20 +178,51 @@ impl Part {
     }
 }
 
+/// So many images in parts of at most `most`, or one, as even as they can be.
+fn parts(images: usize, most: usize) -> Vec<Part> {
+    let count = images.div_ceil(most.max(1));
+    let starts = |part: usize| part * images / count;
+    let part = |part| Part { first_image: starts(part), images: starts(part + 1) - starts(part) };
+    (0..count).map(part).collect()
+}
+
 impl Stretch {
-    /// The batch in parts, as even as they can be.
+    /// The batch in parts.
     fn parts(&self) -> Result<Vec<Part>> {
         let mut largest = 1;
         for layer in &self.layers {
-            let of_image = BlockedShape { batch: 1, ..layer.convolved_shape()? };
-            largest = largest.max(of_image.len());
+            largest = largest.max(layer.elements_of_image()?);
         }
-        let batch = self.output.batch;
-        let count = batch.div_ceil((PART_ELEMENTS / largest).max(1));
-        let starts = |part: usize| part * batch / count;
-        let part =
-            |part| Part { first_image: starts(part), images: starts(part + 1) - starts(part) };
-        Ok((0..count).map(part).collect())
+        Ok(parts(self.output.batch, PART_ELEMENTS / largest))
+    }
+
+    /// The layers in groups: those that images go through one by one, and those that take the whole part.
+    fn groups(&self) -> Result<Vec<Group>> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let is_large = LARGE_ELEMENTS < layer.elements_of_image()?;
+            let images = if is_large { 1 } else { self.output.batch };
+            match groups.last_mut() {
+                Some(group) if group.images == images => group.layers.end = index + 1,
+                _ => groups.push(Group { layers: index..index + 1, images }),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Whether the backward pass reads what a layer made.
+    fn keeps_output(&self, index: usize) -> bool {
+        let Some(first) = self.first_kept else { return false };
+        match self.layers.get(index + 1) {
+            Some(_) => first <= index + 1 && !self.is_recomputed(index + 1),
+            // Its pool's winners say enough.
+            None => self.layers[index].pooling == Pooling::None,
+        }
+    }
+
+    /// Whether the backward pass reads the winners of a layer's pool.
+    fn keeps_winners(&self, index: usize) -> bool {
+        self.first_kept.is_some_and(|first| first <= index)
     }
 
     /// Whether the backward pass computes the input of a layer anew: what a layer made of plain images weighs as much as

@@ -5,7 +5,7 @@ use kernels::blocked::{self, BlockedShape, mask_gradient, unpool_gradient};
 use kernels::buffers::Buffer;
 use kernels::convolution::{self, Before};
 
-use super::{Kept, NAME, Part, Stretch, StretchLayer};
+use super::{Images, Kept, Made, NAME, Part, Stretch, StretchLayer, parts};
 use crate::Gradient;
 use crate::layers::with_values;
 
@@ -26,12 +26,12 @@ impl Stretch {
         let mut grad_plain = plain.track_op().then(|| vec![0.0; plain.elem_count()]);
         let batch = self.output.batch;
         for (part, kept) in self.parts()?.into_iter().zip(kept) {
-            let grad_output = &grad_output[part.range(grad_output.len(), batch)];
-            let range = part.range(plain.elem_count(), batch);
-            let grad_plain = grad_plain.as_mut().map(|grad| &mut grad[range.clone()]);
+            let grad_output = part.slice(grad_output, batch);
+            let grad_plain = grad_plain.as_mut().map(|grad| part.slice_mut(grad, batch));
             let way = WayBack { stretch: self, part, first, kept };
             with_values(plain, NAME, |plain| {
-                way.backward(&plain[range.clone()], grad_output, &mut gradients, grad_plain)
+                let plain = part.slice(plain, batch);
+                way.backward(plain, grad_output, &mut gradients, grad_plain)
             })??;
         }
         for (layer, gradients) in self.layers[first..].iter().zip(gradients) {
@@ -56,6 +56,26 @@ impl StretchLayer {
             bias: zeros(&parameters.bias),
         })
     }
+
+    /// Adds what some images contribute.
+    fn add_gradients(
+        &self,
+        some: Part,
+        images: Images<'_>,
+        grad: &[f32],
+        LayerGradients { weights, bias }: &mut LayerGradients,
+    ) -> Result<()> {
+        let (shape, channels) = (some.of(self.shape), self.convolved_shape()?.channels);
+        match images {
+            Images::Plain(images) => {
+                convolution::image_backward_weights(shape, channels, images, grad, weights, bias);
+            }
+            Images::Blocked(images) => {
+                convolution::backward_weights(shape, channels, images, grad, weights, bias);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A part of a batch on its way back.
@@ -69,19 +89,6 @@ struct WayBack<'a> {
 }
 
 impl WayBack<'_> {
-    fn shape(&self, of_batch: BlockedShape) -> BlockedShape {
-        self.part.of(of_batch)
-    }
-
-    /// What a layer read, if it is not kept but recomputed.
-    fn recomputed_input(&self, index: usize, plain: &[f32]) -> Result<Option<Buffer<f32>>> {
-        if !self.stretch.is_recomputed(index) {
-            return Ok(None);
-        }
-        let Stretch { layers, buffers, .. } = self.stretch;
-        Ok(Some(layers[0].forward(self.part, plain, None, buffers)?.0))
-    }
-
     /// Adds these images' gradients of the parameters.
     fn backward(
         &self,
@@ -90,55 +97,51 @@ impl WayBack<'_> {
         gradients: &mut [Option<LayerGradients>],
         grad_plain: Option<&mut [f32]>,
     ) -> Result<()> {
-        let layers = &self.stretch.layers;
+        let stretch = self.stretch;
         let mut grad = self.last_gradient(grad_output)?;
-        for (index, layer) in layers.iter().enumerate().skip(self.first).rev() {
-            let shape = self.shape(layer.shape);
-            let recomputed = self.recomputed_input(index, plain)?;
-            let kept = self.kept.inputs[index - self.first].as_deref();
-            let input = recomputed.as_deref().or(kept);
-            if let Some(LayerGradients { weights, bias }) = &mut gradients[index - self.first] {
-                let channels = layer.convolved_shape()?.channels;
-                let (kernel, images): (fn(_, _, &_, &_, &mut _, &mut _), _) = match input {
-                    Some(images) => (convolution::backward_weights, images),
-                    None => (convolution::image_backward_weights, plain),
-                };
-                kernel(shape, channels, images, &grad, weights.as_mut_slice(), bias.as_mut_slice());
+        for group in stretch.groups()?.iter().rev() {
+            let lowest = group.layers.start.max(self.first);
+            if group.layers.end <= lowest {
+                break;
             }
-            if index > self.first || grad_plain.is_some() {
-                grad = self.gradient_before(index, input, &grad)?;
+            let mut before = None;
+            if lowest > self.first || grad_plain.is_some() {
+                let shape = self.part.of(self.shape_before(lowest)?);
+                before = Some(stretch.buffers.values.take(shape.len()));
+            }
+            for some in parts(self.part.images, group.images) {
+                let plain = some.slice(plain, self.part.images);
+                let mut passing: Option<Buffer<f32>> = None;
+                for index in (lowest..group.layers.end).rev() {
+                    let whole = some.slice(&grad, self.part.images);
+                    let grad = passing.as_deref().unwrap_or(whole);
+                    let recomputed = self.recomputed_input(index, some, plain)?;
+                    let kept = self.kept.input(index);
+                    let kept = kept.map(|images| some.slice(images, self.part.images));
+                    let input = recomputed.as_deref().or(kept);
+                    if let Some(gradients) = &mut gradients[index - self.first] {
+                        let images = input.map_or(Images::Plain(plain), Images::Blocked);
+                        stretch.layers[index].add_gradients(some, images, grad, gradients)?;
+                    }
+                    if index > lowest {
+                        let len = some.of(self.shape_before(index)?).len();
+                        let mut before = stretch.buffers.values.take(len);
+                        self.gradient_before(index, some, input, grad, &mut before)?;
+                        passing = Some(before);
+                    } else if let Some(before) = before.as_deref_mut() {
+                        let before = some.slice_mut(before, self.part.images);
+                        self.gradient_before(index, some, input, grad, before)?;
+                    }
+                }
+            }
+            if let Some(before) = before {
+                grad = before;
             }
         }
         if let Some(grad_plain) = grad_plain {
-            blocked::unblock(self.shape(layers[0].shape), &grad, grad_plain);
+            blocked::unblock(self.part.of(stretch.layers[0].shape), &grad, grad_plain);
         }
         Ok(())
-    }
-
-    /// The gradient of the sums of the layer before, or of the plain images, from that of a layer's sums.
-    fn gradient_before(
-        &self,
-        index: usize,
-        input: Option<&[f32]>,
-        grad: &[f32],
-    ) -> Result<Buffer<f32>> {
-        let layer = &self.stretch.layers[index];
-        let shape = self.shape(layer.shape);
-        let (before, shape_before) = if index == self.first {
-            (Before::Nothing, shape)
-        } else if let Some(winners) = self.kept.winners[index - 1 - self.first].as_deref() {
-            let shape = self.shape(self.stretch.layers[index - 1].convolved_shape()?);
-            (Before::Pool { winners, shape }, shape)
-        } else {
-            let images = input.expect("only the first layer reads plain images");
-            (Before::Activation(images), shape)
-        };
-        let channels = layer.convolved_shape()?.channels;
-        let mut grad_before = self.stretch.buffers.values.take(shape_before.len());
-        with_values(&layer.parameters.weights, NAME, |weights| {
-            convolution::backward_images(shape, channels, weights, grad, before, &mut grad_before);
-        })?;
-        Ok(grad_before)
     }
 
     /// The gradient of the last layer's sums.
@@ -146,17 +149,75 @@ impl WayBack<'_> {
         let Stretch { layers, output, buffers, .. } = self.stretch;
         let last = layers.len() - 1;
         let (convolved, written) =
-            (self.shape(layers[last].convolved_shape()?), self.shape(*output));
+            (self.part.of(layers[last].convolved_shape()?), self.part.of(*output));
         let mut blocked = buffers.values.take(written.len());
         blocked::block(written, grad_output, &mut blocked);
         let mut grad = buffers.values.take(convolved.len());
-        if let Some(winners) = self.kept.winners[last - self.first].as_deref() {
+        if let Some(winners) = self.kept.layers[last].winners.as_deref() {
             unpool_gradient(convolved, winners, &blocked, &mut grad);
         } else {
-            let output = self.kept.output.as_deref();
+            let output = self.kept.layers[last].output.as_deref();
             let output = output.expect("the output of a layer without a pool is kept");
             mask_gradient(convolved, output, &blocked, &mut grad);
         }
         Ok(grad)
+    }
+
+    /// What a layer read, if it is not kept but recomputed.
+    fn recomputed_input(
+        &self,
+        index: usize,
+        some: Part,
+        plain: &[f32],
+    ) -> Result<Option<Buffer<f32>>> {
+        if !self.stretch.is_recomputed(index) {
+            return Ok(None);
+        }
+        let Stretch { layers, buffers, .. } = self.stretch;
+        let mut images = buffers.values.take(some.of(layers[index].shape).len());
+        layers[0].forward(some, Images::Plain(plain), &mut images, None, buffers)?;
+        Ok(Some(images))
+    }
+
+    /// The shape of the sums of the layer before, of the whole batch; of the lowest layer's images.
+    fn shape_before(&self, index: usize) -> Result<BlockedShape> {
+        match self.stretch.layers[self.first..index].last() {
+            Some(before) => before.convolved_shape(),
+            None => Ok(self.stretch.layers[index].shape),
+        }
+    }
+
+    /// The gradient of the sums of the layer before, or of the plain images, from that of a layer's sums, for some images
+    /// of the part.
+    fn gradient_before(
+        &self,
+        index: usize,
+        some: Part,
+        input: Option<&[f32]>,
+        grad: &[f32],
+        grad_before: &mut [f32],
+    ) -> Result<()> {
+        let layer = &self.stretch.layers[index];
+        let before = match self.kept.layers[self.first..index].last() {
+            None => Before::Nothing,
+            Some(Made { winners: Some(winners), .. }) => Before::Pool {
+                winners: some.slice(winners, self.part.images),
+                shape: some.of(self.shape_before(index)?),
+            },
+            Some(Made { winners: None, .. }) => {
+                Before::Activation(input.expect("only the first layer reads plain images"))
+            }
+        };
+        let channels = layer.convolved_shape()?.channels;
+        with_values(&layer.parameters.weights, NAME, |weights| {
+            convolution::backward_images(
+                some.of(layer.shape),
+                channels,
+                weights,
+                grad,
+                before,
+                grad_before,
+            );
+        })
     }
 }

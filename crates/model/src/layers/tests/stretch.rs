@@ -56,7 +56,8 @@ fn assert_close(found: &[f32], expected: &[f32]) {
     }
 }
 
-/// Of 19 images, each with 20 by 18 pixels in two blocks of channels, a test's part of the batch holds one.
+/// Of 19 images, each with 20 by 18 pixels in two blocks of channels, a test's part of the batch holds two or three; they
+/// go through the first two layers one by one, and through the last, on half the side, together.
 #[test]
 fn a_batch_in_parts_gives_what_tensor_operations_do() {
     let images = Var::from_tensor(&random("images", &[19, 3, 20, 18])).unwrap();
