@@ -6,6 +6,10 @@ use super::transforms::{each, input, output, output_adjoint};
 use crate::blocked::{BlockedShape, TILE};
 use crate::lanes::{LANES, Lanes, for_each_cpu, prefetch};
 
+/// How far ahead of the transform a tile's lines are fetched. Large images come from memory, six rows at a time, faster than
+/// the CPU foresees.
+const TILES_AHEAD: usize = 4;
+
 /// The tiles of a batch of images.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
@@ -124,6 +128,8 @@ for_each_cpu! {
             unsafe {
                 let from = images.as_ptr().add(start);
                 let to = transformed.add(tile * LANES);
+                let ahead = from.wrapping_add((TILES_AHEAD * TILE + 2) * LANES);
+                each!(6, y => each!(4, x => prefetch(ahead.wrapping_add(y * row_stride + x * LANES))));
                 let store = |y, x, value: L| value.store(to.add((6 * y + x) * stride));
                 match kind {
                     Tiles::Input => {
