@@ -94,6 +94,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let repetitions = arguments.repetitions.get();
     if let Some(batch) = arguments.layers {
         let times = layers(batch.get(), repetitions);
+        let machine = machine.or_better(Machine::measured(threads));
         print!("{}", layers_table(machine, batch.get(), &times));
         return write_json(arguments, &json!({ "machine": machine, "layers": times }));
     }
@@ -128,6 +129,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         results.push(measure(case, &request, repetitions, processes)?);
     }
+    let machine = machine.or_better(Machine::measured(threads));
     print!("{}", table(machine, &results));
     if let Some(text) = experiments(&results) {
         print!("\n{text}");
