@@ -12,7 +12,7 @@ use stage::{Acceleration, Stage};
 
 /// Fine-tunes VGG16 with VGGFace's weights on your own faces, with K-fold cross-validation.
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", version, after_help = EXAMPLES)]
+#[command(bin_name = "cargo xtask", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 struct Arguments {
     /// Builds the stages for this accelerator (needs its toolkit).
     #[arg(long, value_enum)]
@@ -25,7 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask quickstart
   cargo xtask prepare --faces data/lfw --out data/lfw-224 --min-faces 6
-  cargo xtask convert-weights weights/rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
+  cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
   cargo xtask train --data data/lfw-224 --weights weights/vggface.safetensors --out runs/lfw
   cargo xtask train --help";
 

@@ -39,7 +39,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   VGGFace's weights, as keras-vggface publishes them:
-    cargo xtask convert-weights rcmalli_vggface_tf_vgg16.h5 --out weights/vggface.safetensors
+    cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
   A trained run's convolutions as the base for another:
     cargo xtask convert-weights runs/lfw/fold-00/weights.safetensors --base-only \\
         --out weights/lfw-base.safetensors";

@@ -8,7 +8,7 @@ use crate::draws::Draws;
 
 /// How far images may be changed, as Keras's `ImageDataGenerator` names it; what is 0 is off.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table such as { zoom = 0.2 }")]
 pub struct AugmentationRanges {
     /// Mirror every other image.
     pub horizontal_flip: bool,

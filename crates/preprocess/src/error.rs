@@ -71,6 +71,12 @@ pub enum Error {
         /// An entry that is not of the gallery.
         entry: String,
     },
+    /// The output folder would lie among the people.
+    #[error("{} lies in the folder of faces; choose another --out", path.display())]
+    OutputInFaces {
+        /// The output folder.
+        path: PathBuf,
+    },
     /// The output path cannot name a folder.
     #[error("{} cannot be an output folder; name a folder to create", path.display())]
     OutputName {

@@ -53,6 +53,9 @@ pub struct Manifest {
 pub struct Counts {
     /// People.
     pub identities: usize,
+    /// People who have too few usable photographs, and so are not among them.
+    #[serde(default)]
+    pub left_out: usize,
     /// Images.
     pub images: usize,
     /// Photographs that could not be used.

@@ -42,15 +42,16 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { identities, images, skipped, ignored } = self.manifest().counts;
+        let Counts { identities, left_out, images, skipped, ignored } = self.manifest().counts;
         let deed = match self {
             Self::UpToDate(_) => "up to date",
             Self::Made(_) => "prepared",
         };
         write!(
             formatter,
-            "{deed}: {identities} people, {images} images, {skipped} photographs skipped, \
-             {ignored} other entries ignored"
+            "{deed}: {identities} people, {images} images; left out: {left_out} people with fewer than \
+             {} photographs, {skipped} photographs that cannot be used, {ignored} other entries",
+            self.manifest().min_faces
         )
     }
 }
@@ -65,7 +66,7 @@ impl fmt::Display for Outcome {
 /// # Errors
 ///
 /// [`Error::NoFolder`], [`Error::TooFewPeople`], [`Error::TooManySkipped`],
-/// [`Error::ForeignOutput`] if `out` holds anything but a prepared set, [`Error::FormatVersion`] or
+/// [`Error::OutputInFaces`] if `out` lies in `faces`, [`Error::ForeignOutput`] if `out` holds anything but a prepared set, [`Error::FormatVersion`] or
 /// [`Error::BrokenManifest`] if that set is not one we can read, [`Error::Busy`], and
 /// [`Error::Read`] or [`Error::Write`] for the file system's own. An earlier set is then as it was.
 pub fn prepare(
@@ -82,6 +83,9 @@ pub fn prepare(
         Ok(out) => out,
         Err(_) => std::path::absolute(out).map_err(Error::read(out))?,
     };
+    if fs::canonicalize(faces).is_ok_and(|faces| out.starts_with(faces)) {
+        return Err(Error::OutputInFaces { path: out });
+    }
     if let Some(manifest) = up_to_date(&out, &fingerprint)? {
         return Ok(Outcome::UpToDate(manifest));
     }
@@ -166,6 +170,7 @@ fn build(
         format_version: FORMAT_VERSION,
         counts: Counts {
             identities: identities.len(),
+            left_out: scan.people.len() - identities.len(),
             images: images.len(),
             skipped: skipped.len(),
             ignored: scan.ignored,

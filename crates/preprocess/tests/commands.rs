@@ -35,7 +35,8 @@ fn prepares_once_and_is_then_up_to_date() {
     fs::write(source.join("Ann/notes.txt"), "").unwrap();
     let first = prepare(&source, &out, &[]);
     assert_eq!(first.status.code(), Some(0));
-    let expected = "prepared: 2 people, 5 images, 0 photographs skipped, 1 other entries ignored; ";
+    let expected = "prepared: 2 people, 5 images; left out: 0 people with fewer than 2 \
+                    photographs, 0 photographs that cannot be used, 1 other entries; ";
     assert!(stdout(&first).contains(expected), "{}", stdout(&first));
     let second = prepare(&source, &out, &[]);
     assert_eq!(second.status.code(), Some(0));

@@ -109,6 +109,7 @@ fn keeps_people_with_enough_usable_photographs() {
     let reason = "neither JPEG, PNG, WebP nor BMP";
     assert_eq!(skipped, [("Bea/2.png", reason), ("Dan/5.png", reason)]);
     assert_eq!(manifest.counts.ignored, 1);
+    assert_eq!(manifest.counts.left_out + manifest.counts.identities, people(&source));
 
     let mut rgb = vec![0; 3 * 48 * 48];
     Prepared::open(&out).unwrap().read_pixels(3, &mut rgb).unwrap();
@@ -231,7 +232,7 @@ fn refuses_an_output_that_holds_something_else() {
     assert!(matches!(changed, Err(Error::ForeignOutput { .. })));
 
     let into_itself = prepare(&source, &source, &settings(2));
-    assert!(matches!(into_itself, Err(Error::ForeignOutput { .. })));
+    assert!(matches!(into_itself, Err(Error::OutputInFaces { .. })));
 }
 
 #[test]
@@ -351,4 +352,19 @@ fn prepares_real_photographs() {
     assert_eq!(manifest.identities, ["Abdullah_Gul", "Zinedine_Zidane"]);
     assert_eq!((manifest.counts.images, manifest.counts.skipped), (25, 0));
     assert!(manifest.images.iter().all(|image| (image.width, image.height) == (250, 250)));
+}
+
+/// Folders in a folder.
+fn people(source: &Path) -> usize {
+    fs::read_dir(source).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+}
+
+#[test]
+fn a_set_among_the_people_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("faces");
+    faces::write(&source, &[("Ann", 3), ("Bob", 2)]);
+    let error = prepare(&source, &source.join("set"), &settings(2)).unwrap_err();
+    assert!(matches!(error, Error::OutputInFaces { .. }), "{error}");
+    assert_eq!(people(&source), 2);
 }

@@ -21,7 +21,7 @@ use crate::{
 /// # Ok::<(), toml::de::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table such as { patience = 2 }")]
 pub struct EarlyStopping {
     /// The metric that is watched.
     pub monitor: Monitor,

@@ -10,7 +10,7 @@ use crate::folds::FoldsError;
 pub enum Error {
     /// The name of no built-in recipe.
     #[error(
-        "no recipe is called `{name}`; there are {known}, or give the path of a file that ends in .toml"
+        "no recipe is called `{name}`; there are {known}, and --recipe also takes a file that ends in .toml"
     )]
     UnknownRecipe {
         /// What was asked for.

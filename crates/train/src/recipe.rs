@@ -237,19 +237,42 @@ impl Recipe {
     }
 }
 
-/// What Keras calls otherwise, and its name in a recipe.
-const KERAS_NAMES: [(&str, &str); 5] = [
+/// What Keras calls otherwise, and how a recipe says it.
+const KERAS_NAMES: [(&str, &str); 11] = [
     ("clipnorm", "clip = { norm = 1.0 }"),
     ("clipvalue", "clip = { value = 0.5 }"),
     ("global_clipnorm", "clip = { global_norm = 1.0 }"),
     ("lr", "learning_rate"),
     ("min_lr", "min_learning_rate"),
+    ("adamw", "kind = \"adam\" with weight_decay"),
+    ("val_loss", "validation_loss"),
+    ("val_accuracy", "validation_accuracy"),
+    ("val_acc", "validation_accuracy"),
+    ("loss", "train_loss"),
+    ("accuracy", "train_accuracy"),
+];
+
+/// What serde says of types, and what it means to who writes TOML.
+const TOML_WORDS: [(&str, &str); 3] = [
+    ("a nonzero usize", "a whole number, at least 1"),
+    (
+        "invalid type: map, expected a sequence",
+        "found a table, expected a list; [[stage]] has double brackets",
+    ),
+    ("expected a sequence", "expected a list such as [\"conv*\"]"),
 ];
 
 /// A TOML error in one line with its place, without the picture of the text around it.
 fn one_line(cause: &toml::de::Error, text: &str) -> String {
     let message = cause.message().lines().collect::<Vec<_>>().join("; ");
-    let is_unknown = |keras: &str| message.starts_with(&format!("unknown field `{keras}`"));
+    let message = TOML_WORDS
+        .into_iter()
+        .fold(message, |message, (words, meaning)| message.replace(words, meaning));
+    let is_unknown = |keras: &str| {
+        ["field", "variant"]
+            .iter()
+            .any(|what| message.starts_with(&format!("unknown {what} `{keras}`")))
+    };
     let message = match KERAS_NAMES.into_iter().find(|(keras, _)| is_unknown(keras)) {
         Some((keras, ours)) => format!("{message}; Keras's `{keras}` is `{ours}` here"),
         None => message,
@@ -310,6 +333,14 @@ mod tests {
         let message = problem(&base.replacen("\"conv5_*\"", "\"convv5_*\"", 1));
         assert!(message.contains("`convv5_*` matches no layer"), "{message}");
         assert!(message.contains("fc8"), "{message}");
+    }
+
+    #[test]
+    fn the_example_of_the_recipes_readme_is_a_recipe() {
+        let page = include_str!("../recipes/README.md");
+        let (_, example) = page.split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        assert_eq!(Recipe::parse("README.md", example).unwrap().stages.len(), 1);
     }
 
     #[test]

@@ -23,16 +23,21 @@ use train::bench::{
 #[command(bin_name = "cargo xtask bench", version, after_help = EXAMPLES)]
 struct Arguments {
     /// A Python that has PyTorch, Keras or Pillow; without it only ours is measured
+    ///
+    /// pip install torch==2.15.0 keras==3.15.1 tensorflow-cpu==2.21.0 pillow==13.0.0
     #[arg(long, value_name = "PATH", value_parser = python)]
     python: Option<PathBuf>,
-    /// The peers to measure: pytorch, keras, pillow [default: those that the Python has]
+    /// The peers to measure: pytorch, keras, pillow, with commas between [default: those that the Python has]
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "python")]
     peers: Vec<PeerKind>,
     /// A case to measure; may be repeated [default: all]
+    ///
+    /// forward-1, forward-8, forward-32, step-8, last-block-32, head-32, stage-two-32, whole-32, and of a folder of faces
+    /// prepare, read-32, augment-32
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<Case>,
     /// A folder of faces, for `prepare`, `read-32` and `augment-32`; without it these are left out
-    #[arg(long, value_name = "DIR", value_parser = folder)]
+    #[arg(long, value_name = "DIR")]
     faces: Option<PathBuf>,
     /// Times that each is measured, after one to warm up
     #[arg(long, value_name = "N", default_value = "5")]
@@ -88,6 +93,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism()?.get(),
     };
+    if let Some(faces) = arguments.faces.as_ref().filter(|faces| !faces.is_dir()) {
+        anyhow::bail!("{} is not a folder; expected one folder a person in it", faces.display());
+    }
+    if let Some(folder) = arguments.json.as_ref().and_then(|path| path.parent()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
     // Threads of this process: of the machine's marks, and of single layers.
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     let machine = Machine::measured(threads);
@@ -137,14 +148,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     write_json(arguments, &json!({ "machine": machine, "cases": results }))
 }
 
-fn folder(path: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(path);
-    if path.is_dir() {
-        return Ok(path);
-    }
-    Err("is not a folder; expected one folder a person in it".to_owned())
-}
-
 /// A Python that can be started.
 fn python(path: &str) -> Result<PathBuf, String> {
     match Command::new(path).arg("--version").output() {
@@ -186,7 +189,10 @@ impl Peers {
                 Ok(peer) => started.push(peer),
                 Err(error) if self.are_named => return Err(error.into()),
                 Err(error) => {
-                    eprintln!("bench: {} is left out: {error}", kind.name());
+                    eprintln!(
+                        "bench: {} is left out: {error}; --help says what to install",
+                        kind.name()
+                    );
                     self.kinds.retain(|&other| other != kind);
                 }
             }

@@ -25,10 +25,10 @@ struct Arguments {
     /// A weights file, made by `cargo xtask convert-weights`
     #[arg(long, value_name = "FILE", value_parser = weights_file)]
     weights: PathBuf,
-    /// pool1 to pool5, a convolution such as `conv5_3`, fc6, fc7 (after their ReLU), fc8 (logits)
+    /// pool1 to pool5, a convolution such as `conv5_3`, fc6 or fc7 (all after their ReLU), fc8 (logits)
     #[arg(long, value_name = "NAME")]
     layer: String,
-    /// The file to write: `features` and `labels` (u32), in the manifest's order
+    /// The file to write: `features` and `labels` (u32), in the manifest's order; replaces another file of features
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
     /// Of the features: f32, or f16 in half the space

@@ -1,6 +1,6 @@
 //! `features`: a layer's output for every image of a prepared set, in a file of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::{Architecture, Classifier, Head, Vgg16, WeightsFile, weights};
 use preprocess::Prepared;
@@ -33,10 +33,12 @@ pub struct Config {
 ///
 /// # Errors
 ///
-/// [`Error::Model`] if the weights are no VGG16 or have no such layer, and whatever reading,
+/// [`Error::Output`] if something else than features is where they are to go, [`Error::Model`] if
+/// the weights are no VGG16 or have no such layer, and whatever reading,
 /// arithmetic or writing reports.
 pub fn export(config: &Config, interrupt: &Interrupt) -> Result<FeatureFile, Error> {
     let prepared = Prepared::open(&config.data)?;
+    claim(&config.out)?;
     prepared.verify()?;
     let file = WeightsFile::read(&config.weights)?;
     let normalization = file_normalization(&file)?;
@@ -54,6 +56,20 @@ pub fn export(config: &Config, interrupt: &Interrupt) -> Result<FeatureFile, Err
     let cache =
         FeatureCache::new(&config.data, &prepared, normalization, file.sha256(), config.dtype);
     cache.export(&network, cut, &config.out, interrupt)
+}
+
+/// Sees to it, before anything is computed, that the output can be written and replaces at most
+/// another file of features.
+fn claim(out: &Path) -> Result<(), Error> {
+    if out.exists() && !FeatureFile::is_at(out) {
+        return Err(Error::Output {
+            path: out.to_owned(),
+            problem: "is there and is no features file; choose another --out".to_owned(),
+        });
+    }
+    let folder = out.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder)
+        .map_err(|source| Error::Write { path: folder.to_owned(), source })
 }
 
 /// The head that the file holds, by its layers.

@@ -61,19 +61,7 @@ impl FeatureFile {
     /// file, or one of other features.
     pub fn open(path: &Path, expected: &FeatureMetadata) -> Result<Self, Error> {
         let broken = |problem: String| Error::Format { path: path.to_owned(), problem };
-        let failed = |source| Error::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        let mut prefix = [0; 8];
-        let is_short = file.read_exact(&mut prefix).is_err();
-        let header_bytes = u64::from_le_bytes(prefix);
-        if is_short || length.saturating_sub(8) < header_bytes {
-            return Err(broken(format!("truncated at {length} bytes; delete it")));
-        }
-        let mut header = Vec::new();
-        (&mut file).take(header_bytes).read_to_end(&mut header).map_err(failed)?;
-        let metadata: Metadata = serde_json::from_slice(&header)
-            .map_err(|cause| broken(format!("not a features file ({cause}); delete it")))?;
+        let Opened { file, length, header_bytes, metadata } = Opened::at(path)?;
         let word = |name| metadata.metadata().as_ref().and_then(|words| words.get(name));
         let version = word("format_version").map(String::as_str);
         if version != Some(FORMAT_VERSION) {
@@ -109,6 +97,15 @@ impl FeatureFile {
             images: shape[0],
             shape: shape[1..].to_vec(),
             dtype,
+        })
+    }
+
+    /// Whether a file of features is there, of whatever features.
+    pub(super) fn is_at(path: &Path) -> bool {
+        Opened::at(path).is_ok_and(|opened| {
+            let words = opened.metadata.metadata().as_ref();
+            opened.metadata.info("features").is_some()
+                && words.is_some_and(|words| words.contains_key("layer"))
         })
     }
 
@@ -156,6 +153,35 @@ impl FeatureFile {
             self.dtype.decode(of_image, |bytes| file.read_exact(bytes)).map_err(failed)?;
         }
         Ok(features)
+    }
+}
+
+/// A file with its header read.
+struct Opened {
+    file: File,
+    /// Of the file, in bytes.
+    length: u64,
+    header_bytes: u64,
+    metadata: Metadata,
+}
+
+impl Opened {
+    fn at(path: &Path) -> Result<Self, Error> {
+        let broken = |problem: String| Error::Format { path: path.to_owned(), problem };
+        let failed = |source| Error::Read { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let mut prefix = [0; 8];
+        let is_short = file.read_exact(&mut prefix).is_err();
+        let header_bytes = u64::from_le_bytes(prefix);
+        if is_short || length.saturating_sub(8) < header_bytes {
+            return Err(broken(format!("truncated at {length} bytes; delete it")));
+        }
+        let mut header = Vec::new();
+        (&mut file).take(header_bytes).read_to_end(&mut header).map_err(failed)?;
+        let metadata = serde_json::from_slice(&header)
+            .map_err(|cause| broken(format!("not a features file ({cause}); delete it")))?;
+        Ok(Self { file, length, header_bytes, metadata })
     }
 }
 

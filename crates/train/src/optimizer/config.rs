@@ -100,7 +100,7 @@ pub enum Clip {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { norm = 1.0 }")]
 struct RawClip {
     norm: Option<Threshold>,
     value: Option<Threshold>,

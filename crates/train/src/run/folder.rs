@@ -48,7 +48,7 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherRun`] if another run is there, [`Error::Output`] if the folder holds other
+    /// [`Error::OtherRun`] if another run has begun there, [`Error::Output`] if the folder holds other
     /// things or another process trains into it, [`Error::Write`] if the disk fails.
     pub fn open(path: &Path, identity: &RunIdentity) -> Result<Self, Error> {
         let failed = |source| Error::Write { path: path.to_owned(), source };
@@ -73,9 +73,12 @@ impl RunFolder {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        if identity_path.exists() {
-            check_same(path, &read_json(&identity_path)?, identity)?;
-        } else {
+        let is_same = identity_path.exists()
+            && match check_same(path, &read_json(&identity_path)?, identity) {
+                Err(_) if !has_begun(path) => false,
+                result => result.map(|()| true)?,
+            };
+        if !is_same {
             write_whole(&path.join("recipe.toml"), identity.recipe.as_bytes())?;
             write_json(&identity_path, identity)?;
         }
@@ -140,6 +143,12 @@ impl RunFolder {
 
 fn fold_path(path: &Path, fold: usize) -> PathBuf {
     path.join(format!("fold-{fold:02}"))
+}
+
+/// Whether a run has trained anything: one that was stopped before leaves its folder to others.
+fn has_begun(path: &Path) -> bool {
+    let metrics = std::fs::metadata(path.join("metrics.jsonl"));
+    metrics.is_ok_and(|file| file.len() > 0) || fold_path(path, 0).exists()
 }
 
 fn check_same(path: &Path, found: &RunIdentity, expected: &RunIdentity) -> Result<(), Error> {
@@ -232,10 +241,23 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_has_not_begun_leaves_its_folder_to_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        drop(RunFolder::open(&path, &identity()).unwrap());
+        let other = RunIdentity { seed: 43, ..identity() };
+        drop(RunFolder::open(&path, &other).unwrap());
+        std::fs::write(path.join("metrics.jsonl"), "{}\n").unwrap();
+        RunFolder::open(&path, &other).unwrap();
+        assert!(matches!(RunFolder::open(&path, &identity()), Err(Error::OtherRun { .. })));
+    }
+
+    #[test]
     fn another_run_is_refused_with_what_differs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
         drop(RunFolder::open(&path, &identity()).unwrap());
+        std::fs::write(path.join("metrics.jsonl"), "{}\n").unwrap();
         let recipe = identity().recipe.replace("32", "16");
         for (other, what) in [
             (RunIdentity { seed: 43, ..identity() }, "the seed"),

@@ -324,6 +324,15 @@ fn to_train<'f>(
                 .to_owned(),
         });
     }
+    if !config.recipe.fresh_model_per_fold
+        && let Some(first) = to_train.first().filter(|fold| fold.index > 0)
+    {
+        tracing::warn!(
+            "this recipe takes one model through all folds; fold {} begins with it untrained, as \
+             it does not when all are trained",
+            first.index
+        );
+    }
     for fold in done {
         tracing::info!("fold {} is done already", fold.index);
     }
@@ -340,6 +349,15 @@ fn features(
     interrupt: &Interrupt,
 ) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
     let folder = features_folder(&config.data, config.features.as_deref());
+    let canonical = |path: &Path| std::fs::canonicalize(path).ok();
+    if canonical(&folder).is_some_and(|folder| Some(folder) == canonical(&config.data)) {
+        return Err(Error::Output {
+            path: folder,
+            problem: "is the prepared set, which holds nothing but itself; choose another \
+                      --features-dir"
+                .to_owned(),
+        });
+    }
     let cache = FeatureCache::new(
         &folder,
         prepared,

@@ -1,12 +1,17 @@
 //! The command `features`: what the file holds is what the network gives.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use candle_core::{Device, Tensor};
 use model::{Architecture, Classifier, Cut, Head, Mode, Vgg16, WeightsFile};
 use preprocess::{Normalization, Prepared, View, read_batch};
 use safetensors::{Dtype, SafeTensors};
 use train::{
+    Error,
     device::DeviceChoice,
     features::{Config, FeatureDtype, export},
     training::{self, Interrupt, run},
@@ -96,6 +101,35 @@ fn features_in_half_precision_are_those_in_single_rounded() {
         whole.iter().map(|&value| half::f16::from_f32(value).to_f32()).collect();
     assert_eq!(half, rounded);
     assert_ne!(half, whole);
+}
+
+#[test]
+fn features_replace_features_alone_and_make_their_folder() {
+    let bench = Bench::new(3, 4);
+    let trained = bench.config(&narrow("linear", TWO_STAGES), "run");
+    run(&trained, &Interrupt::default()).unwrap();
+    let weights = bench.path("run").join("fold-00/weights.safetensors");
+    let export_to = |out: &Path| {
+        let config = Config {
+            data: bench.path("data"),
+            weights: weights.clone(),
+            layer: "pool5".to_owned(),
+            out: out.to_owned(),
+            dtype: FeatureDtype::F32,
+            device: DeviceChoice::Cpu,
+        };
+        export(&config, &Interrupt::default())
+    };
+    let new = bench.path("new/folder/pool5.safetensors");
+    export_to(&new).unwrap();
+    export_to(&new).unwrap();
+    for taken in [weights.clone(), bench.path("data/pixels-00000.safetensors"), bench.path("data")]
+    {
+        let before = fs::read(&taken).ok();
+        let refused = export_to(&taken);
+        assert!(matches!(refused, Err(Error::Output { .. })), "{refused:?}");
+        assert_eq!(fs::read(&taken).ok(), before);
+    }
 }
 
 #[test]
