@@ -244,7 +244,7 @@ const KERAS_NAMES: [(&str, &str); 11] = [
     ("global_clipnorm", "clip = { global_norm = 1.0 }"),
     ("lr", "learning_rate"),
     ("min_lr", "min_learning_rate"),
-    ("adamw", "kind = \"adam\" with weight_decay"),
+    ("adamw", "kind = \"adam\", weight_decay = 0.004"),
     ("val_loss", "validation_loss"),
     ("val_accuracy", "validation_accuracy"),
     ("val_acc", "validation_accuracy"),
