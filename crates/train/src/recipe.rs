@@ -237,19 +237,18 @@ impl Recipe {
     }
 }
 
-/// What Keras calls otherwise, and how a recipe says it.
-const KERAS_NAMES: [(&str, &str); 11] = [
-    ("clipnorm", "clip = { norm = 1.0 }"),
-    ("clipvalue", "clip = { value = 0.5 }"),
-    ("global_clipnorm", "clip = { global_norm = 1.0 }"),
-    ("lr", "learning_rate"),
-    ("min_lr", "min_learning_rate"),
-    ("adamw", "kind = \"adam\", weight_decay = 0.004"),
-    ("val_loss", "validation_loss"),
-    ("val_accuracy", "validation_accuracy"),
-    ("val_acc", "validation_accuracy"),
-    ("loss", "train_loss"),
-    ("accuracy", "train_accuracy"),
+/// Keys and values that Keras calls otherwise, in serde's words, and how a recipe says it.
+const KERAS_NAMES: [(&str, &str); 10] = [
+    ("field `clipnorm`", "clip = { norm = 1.0 }"),
+    ("field `clipvalue`", "clip = { value = 0.5 }"),
+    ("field `global_clipnorm`", "clip = { global_norm = 1.0 }"),
+    ("field `lr`", "learning_rate"),
+    ("field `min_lr`", "min_learning_rate"),
+    ("variant `adamw`", "kind = \"adam\", weight_decay = 0.004"),
+    ("variant `val_loss`", "validation_loss"),
+    ("variant `val_accuracy`", "validation_accuracy"),
+    ("variant `val_acc`", "validation_accuracy"),
+    ("variant `accuracy`", "train_accuracy"),
 ];
 
 /// What serde says of types, and what it means to who writes TOML.
@@ -268,13 +267,9 @@ fn one_line(cause: &toml::de::Error, text: &str) -> String {
     let message = TOML_WORDS
         .into_iter()
         .fold(message, |message, (words, meaning)| message.replace(words, meaning));
-    let is_unknown = |keras: &str| {
-        ["field", "variant"]
-            .iter()
-            .any(|what| message.starts_with(&format!("unknown {what} `{keras}`")))
-    };
+    let is_unknown = |keras: &str| message.starts_with(&format!("unknown {keras}"));
     let message = match KERAS_NAMES.into_iter().find(|(keras, _)| is_unknown(keras)) {
-        Some((keras, ours)) => format!("{message}; Keras's `{keras}` is `{ours}` here"),
+        Some((_, ours)) => format!("{message}; what Keras calls so is `{ours}` here"),
         None => message,
     };
     match cause.span().and_then(|span| text.get(..span.start)) {

@@ -18,9 +18,13 @@ use super::{Parameters, Pooling, values, with_values};
 /// enough that what is not kept weighs less than what is. Eight images of 224 px; tests go by parts of small ones too.
 const PART_ELEMENTS: usize = if cfg!(test) { 60_000 } else { 27_000_000 };
 
-/// Elements of the activation of one image above which images go through a layer one by one: of the first two blocks at 224
-/// px, where one image is work enough to share, and room for what the whole part makes there would be hundreds of MiB.
+/// Elements of the activation of one image above which only some images go through a layer at a time: those of the first
+/// two blocks at 224 px, where room for what the whole part makes would be hundreds of MiB.
 const LARGE_ELEMENTS: usize = if cfg!(test) { 5_000 } else { 1_000_000 };
+
+/// Images that go through large layers at a time: work enough for some tens of threads. No number of threads, on which
+/// rounding would depend.
+const LARGE_IMAGES: usize = if cfg!(test) { 1 } else { 4 };
 
 /// Where activations are kept, and gradients of activations.
 #[derive(Debug, Clone, Default)]
@@ -196,12 +200,12 @@ impl Stretch {
         Ok(parts(self.output.batch, PART_ELEMENTS / largest))
     }
 
-    /// The layers in groups: those that images go through one by one, and those that take the whole part.
+    /// The layers in groups: those that some images go through at a time, and those that take the whole part.
     fn groups(&self) -> Result<Vec<Group>> {
         let mut groups: Vec<Group> = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let is_large = LARGE_ELEMENTS < layer.elements_of_image()?;
-            let images = if is_large { 1 } else { self.output.batch };
+            let images = if is_large { LARGE_IMAGES } else { self.output.batch };
             match groups.last_mut() {
                 Some(group) if group.images == images => group.layers.end = index + 1,
                 _ => groups.push(Group { layers: index..index + 1, images }),

@@ -155,27 +155,28 @@ impl Peer {
             Ok(1..) => Ok(line.trim().to_owned()),
             _ => Err(Error::Peer {
                 name: self.name.clone(),
-                problem: match self.last_words() {
-                    Some(words) => format!("ended without an answer: {words}"),
-                    None => "ended without an answer; run it by hand to see why".to_owned(),
-                },
+                problem: format!("ended without an answer ({})", self.last_words()),
             }),
         }
     }
 
-    /// The last line that it said on stderr, once it has ended.
-    fn last_words(&mut self) -> Option<String> {
-        self.child.wait().ok()?;
+    /// How it ended, and the last line that it said on stderr.
+    fn last_words(&mut self) -> String {
+        self.end();
+        let status = match self.child.try_wait() {
+            Ok(Some(status)) => status.to_string(),
+            _ => "no exit status".to_owned(),
+        };
         let mut said = String::new();
-        self.said.rewind().ok()?;
-        self.said.read_to_string(&mut said).ok()?;
-        said.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
+        let read = self.said.rewind().and_then(|()| self.said.read_to_string(&mut said));
+        match said.lines().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) if read.is_ok() => format!("{status}; the last that it said: {line}"),
+            _ => status,
+        }
     }
-}
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // At the end of its input it ends by itself, and clears its temporary files away.
+    /// At the end of its input it ends by itself, and clears its temporary files away; in the end it is killed.
+    fn end(&mut self) {
         drop(self.to.take());
         for _ in 0..100 {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -185,5 +186,11 @@ impl Drop for Peer {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -38,7 +38,7 @@ pub struct Config {
 /// arithmetic or writing reports.
 pub fn export(config: &Config, interrupt: &Interrupt) -> Result<FeatureFile, Error> {
     let prepared = Prepared::open(&config.data)?;
-    claim(&config.out)?;
+    claim(&config.out, &config.data)?;
     prepared.verify()?;
     let file = WeightsFile::read(&config.weights)?;
     let normalization = file_normalization(&file)?;
@@ -58,9 +58,9 @@ pub fn export(config: &Config, interrupt: &Interrupt) -> Result<FeatureFile, Err
     cache.export(&network, cut, &config.out, interrupt)
 }
 
-/// Sees to it, before anything is computed, that the output can be written and replaces at most
-/// another file of features.
-fn claim(out: &Path) -> Result<(), Error> {
+/// Sees to it, before anything is computed, that the output has a folder, outside of the prepared
+/// set, and replaces at most another file of features.
+fn claim(out: &Path, data: &Path) -> Result<(), Error> {
     if out.exists() && !FeatureFile::is_at(out) {
         return Err(Error::Output {
             path: out.to_owned(),
@@ -69,7 +69,17 @@ fn claim(out: &Path) -> Result<(), Error> {
     }
     let folder = out.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder)
-        .map_err(|source| Error::Write { path: folder.to_owned(), source })
+        .map_err(|source| Error::Write { path: folder.to_owned(), source })?;
+    let canonical = |path: &Path| std::fs::canonicalize(path).ok();
+    match (canonical(folder), canonical(data)) {
+        (Some(folder), Some(data)) if folder.starts_with(&data) => Err(Error::Output {
+            path: out.to_owned(),
+            problem: "lies in the prepared set, which holds nothing but itself; choose another \
+                      --out"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The head that the file holds, by its layers.

@@ -148,7 +148,13 @@ fn fold_path(path: &Path, fold: usize) -> PathBuf {
 /// Whether a run has trained anything: one that was stopped before leaves its folder to others.
 fn has_begun(path: &Path) -> bool {
     let metrics = std::fs::metadata(path.join("metrics.jsonl"));
-    metrics.is_ok_and(|file| file.len() > 0) || fold_path(path, 0).exists()
+    let is_of_run = |name: &str| name.starts_with("fold-") || name == "summary.json";
+    metrics.is_ok_and(|file| file.len() > 0)
+        || std::fs::read_dir(path).is_ok_and(|entries| {
+            entries
+                .filter_map(Result::ok)
+                .any(|entry| is_of_run(&entry.file_name().to_string_lossy()))
+        })
 }
 
 fn check_same(path: &Path, found: &RunIdentity, expected: &RunIdentity) -> Result<(), Error> {
@@ -247,7 +253,7 @@ mod tests {
         drop(RunFolder::open(&path, &identity()).unwrap());
         let other = RunIdentity { seed: 43, ..identity() };
         drop(RunFolder::open(&path, &other).unwrap());
-        std::fs::write(path.join("metrics.jsonl"), "{}\n").unwrap();
+        std::fs::create_dir(path.join("fold-02")).unwrap();
         RunFolder::open(&path, &other).unwrap();
         assert!(matches!(RunFolder::open(&path, &identity()), Err(Error::OtherRun { .. })));
     }

@@ -350,10 +350,12 @@ fn features(
 ) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
     let folder = features_folder(&config.data, config.features.as_deref());
     let canonical = |path: &Path| std::fs::canonicalize(path).ok();
-    if canonical(&folder).is_some_and(|folder| Some(folder) == canonical(&config.data)) {
+    if let (Some(folder), Some(data)) = (canonical(&folder), canonical(&config.data))
+        && folder.starts_with(data)
+    {
         return Err(Error::Output {
             path: folder,
-            problem: "is the prepared set, which holds nothing but itself; choose another \
+            problem: "lies in the prepared set, which holds nothing but itself; choose another \
                       --features-dir"
                 .to_owned(),
         });

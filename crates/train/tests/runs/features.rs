@@ -123,8 +123,12 @@ fn features_replace_features_alone_and_make_their_folder() {
     let new = bench.path("new/folder/pool5.safetensors");
     export_to(&new).unwrap();
     export_to(&new).unwrap();
-    for taken in [weights.clone(), bench.path("data/pixels-00000.safetensors"), bench.path("data")]
-    {
+    for taken in [
+        weights.clone(),
+        bench.path("data/pixels-00000.safetensors"),
+        bench.path("data"),
+        bench.path("data/new"),
+    ] {
         let before = fs::read(&taken).ok();
         let refused = export_to(&taken);
         assert!(matches!(refused, Err(Error::Output { .. })), "{refused:?}");
