@@ -53,9 +53,10 @@ pub struct Manifest {
 pub struct Counts {
     /// People.
     pub identities: usize,
-    /// People who have too few usable photographs, and so are not among them.
-    #[serde(default)]
-    pub left_out: usize,
+    /// People who have too few usable photographs, and so are not among them; sets of version 0.1
+    /// did not say at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<usize>,
     /// Images.
     pub images: usize,
     /// Photographs that could not be used.

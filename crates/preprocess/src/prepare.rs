@@ -47,12 +47,12 @@ impl fmt::Display for Outcome {
             Self::UpToDate(_) => "up to date",
             Self::Made(_) => "prepared",
         };
-        write!(
-            formatter,
-            "{deed}: {identities} people, {images} images; left out: {left_out} people with fewer than \
-             {} photographs, {skipped} photographs that cannot be used, {ignored} other entries",
-            self.manifest().min_faces
-        )
+        write!(formatter, "{deed}: {identities} people, {images} images; left out: ")?;
+        if let Some(left_out) = left_out {
+            let min_faces = self.manifest().min_faces;
+            write!(formatter, "{left_out} people with fewer than {min_faces} photographs, ")?;
+        }
+        write!(formatter, "{skipped} photographs that cannot be used, {ignored} other entries")
     }
 }
 
@@ -83,7 +83,7 @@ pub fn prepare(
         Ok(out) => out,
         Err(_) => std::path::absolute(out).map_err(Error::read(out))?,
     };
-    if fs::canonicalize(faces).is_ok_and(|faces| out.starts_with(faces)) {
+    if fs::canonicalize(faces).is_ok_and(|faces| resolved(&out).starts_with(faces)) {
         return Err(Error::OutputInFaces { path: out });
     }
     if let Some(manifest) = up_to_date(&out, &fingerprint)? {
@@ -93,6 +93,15 @@ pub fn prepare(
     let manifest = build(faces, &scan, settings, fingerprint, &staging.set(), progress)?;
     staging.publish()?;
     Ok(Outcome::Made(manifest))
+}
+
+/// An absolute path with the links of what there is of it followed; what is yet to be made is appended.
+fn resolved(path: &Path) -> PathBuf {
+    let missing = path.ancestors().find_map(|there| {
+        let rest = path.strip_prefix(there).ok()?;
+        Some(fs::canonicalize(there).ok()?.join(rest))
+    });
+    missing.unwrap_or_else(|| path.to_owned())
 }
 
 /// A photograph, cropped and resized.
@@ -170,7 +179,7 @@ fn build(
         format_version: FORMAT_VERSION,
         counts: Counts {
             identities: identities.len(),
-            left_out: scan.people.len() - identities.len(),
+            left_out: Some(scan.people.len() - identities.len()),
             images: images.len(),
             skipped: skipped.len(),
             ignored: scan.ignored,

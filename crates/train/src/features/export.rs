@@ -10,6 +10,7 @@ use crate::{
     Error,
     device::DeviceChoice,
     training::{Interrupt, file_normalization, refuse_wrong_shapes},
+    whole_file::lies_in,
 };
 
 /// What to compute, from what, and where to.
@@ -67,19 +68,17 @@ fn claim(out: &Path, data: &Path) -> Result<(), Error> {
             problem: "is there and is no features file; choose another --out".to_owned(),
         });
     }
-    let folder = out.parent().unwrap_or(Path::new(""));
-    std::fs::create_dir_all(folder)
-        .map_err(|source| Error::Write { path: folder.to_owned(), source })?;
-    let canonical = |path: &Path| std::fs::canonicalize(path).ok();
-    match (canonical(folder), canonical(data)) {
-        (Some(folder), Some(data)) if folder.starts_with(&data) => Err(Error::Output {
+    if lies_in(out, data) {
+        return Err(Error::Output {
             path: out.to_owned(),
             problem: "lies in the prepared set, which holds nothing but itself; choose another \
                       --out"
                 .to_owned(),
-        }),
-        _ => Ok(()),
+        });
     }
+    let folder = out.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder)
+        .map_err(|source| Error::Write { path: folder.to_owned(), source })
 }
 
 /// The head that the file holds, by its layers.

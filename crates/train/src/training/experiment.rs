@@ -27,6 +27,7 @@ use crate::{
         DatasetSummary, FORMAT_VERSION, RecordLog, RunDescription, RunFolder, RunIdentity, Summary,
         WeightsSummary,
     },
+    whole_file::lies_in,
 };
 
 /// What to train, on what, and where to.
@@ -324,13 +325,11 @@ fn to_train<'f>(
                 .to_owned(),
         });
     }
-    if !config.recipe.fresh_model_per_fold
-        && let Some(first) = to_train.first().filter(|fold| fold.index > 0)
-    {
+    let left_out = |(place, fold): (usize, &&Fold)| fold.index != place;
+    if !config.recipe.fresh_model_per_fold && to_train.iter().enumerate().any(left_out) {
         tracing::warn!(
-            "this recipe takes one model through all folds; fold {} begins with it untrained, as \
-             it does not when all are trained",
-            first.index
+            "this recipe takes one model through all folds; without those that are left out the \
+             others come to other figures"
         );
     }
     for fold in done {
@@ -349,10 +348,7 @@ fn features(
     interrupt: &Interrupt,
 ) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
     let folder = features_folder(&config.data, config.features.as_deref());
-    let canonical = |path: &Path| std::fs::canonicalize(path).ok();
-    if let (Some(folder), Some(data)) = (canonical(&folder), canonical(&config.data))
-        && folder.starts_with(data)
-    {
+    if lies_in(&folder, &config.data) {
         return Err(Error::Output {
             path: folder,
             problem: "lies in the prepared set, which holds nothing but itself; choose another \

@@ -127,12 +127,13 @@ fn features_replace_features_alone_and_make_their_folder() {
         weights.clone(),
         bench.path("data/pixels-00000.safetensors"),
         bench.path("data"),
-        bench.path("data/new"),
+        bench.path("data/new/folder/file"),
     ] {
         let before = fs::read(&taken).ok();
         let refused = export_to(&taken);
         assert!(matches!(refused, Err(Error::Output { .. })), "{refused:?}");
         assert_eq!(fs::read(&taken).ok(), before);
+        assert!(!bench.path("data/new").exists());
     }
 }
 
@@ -181,7 +182,7 @@ fn features_in_half_precision_take_half_the_space_and_are_kept_apart() {
     assert!(of_half < of_whole * 3 / 4, "{of_half} bytes of {of_whole}, with headers and labels");
     assert_ne!(half, whole);
     for (half, whole) in half.iter().zip(&whole) {
-        // A feature is off by 2^-12 of itself at most, and what a loss sums of them partly cancels.
-        assert!((half - whole).abs() <= 0.5_f32.powi(12) * whole, "{half}, {whole}");
+        // A feature is off by 2^-11 of itself at most, and what a loss sums of them partly cancels.
+        assert!((half - whole).abs() <= 0.5_f32.powi(11) * whole, "{half}, {whole}");
     }
 }
