@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::Error;
 use crate::decode::{decode, hexadecimal};
 use crate::framing::{RESIZE_FILTER, resize};
+use crate::location::lies_in;
 use crate::manifest::{Counts, FORMAT_VERSION, ImageRecord, Manifest, Skipped};
 use crate::prepared::{Prepared, content_digest, finish_digest};
 use crate::scan::{Candidate, Scan, scan};
@@ -83,7 +84,7 @@ pub fn prepare(
         Ok(out) => out,
         Err(_) => std::path::absolute(out).map_err(Error::read(out))?,
     };
-    if fs::canonicalize(faces).is_ok_and(|faces| resolved(&out).starts_with(faces)) {
+    if lies_in(&out, faces) {
         return Err(Error::OutputInFaces { path: out });
     }
     if let Some(manifest) = up_to_date(&out, &fingerprint)? {
@@ -93,15 +94,6 @@ pub fn prepare(
     let manifest = build(faces, &scan, settings, fingerprint, &staging.set(), progress)?;
     staging.publish()?;
     Ok(Outcome::Made(manifest))
-}
-
-/// An absolute path with the links of what there is of it followed; what is yet to be made is appended.
-fn resolved(path: &Path) -> PathBuf {
-    let missing = path.ancestors().find_map(|there| {
-        let rest = path.strip_prefix(there).ok()?;
-        Some(fs::canonicalize(there).ok()?.join(rest))
-    });
-    missing.unwrap_or_else(|| path.to_owned())
 }
 
 /// A photograph, cropped and resized.

@@ -59,19 +59,6 @@ pub(crate) fn finish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a path, of which not all may be there, lies in a folder or is that.
-pub(crate) fn lies_in(path: &Path, folder: &Path) -> bool {
-    let Ok(path) = std::path::absolute(path) else { return false };
-    let resolved = path.ancestors().find_map(|there| {
-        let rest = path.strip_prefix(there).ok()?;
-        Some(std::fs::canonicalize(there).ok()?.join(rest))
-    });
-    match (resolved, std::fs::canonicalize(folder)) {
-        (Some(path), Ok(folder)) => path.starts_with(folder),
-        _ => false,
-    }
-}
-
 /// Writes a file whole or not at all.
 ///
 /// # Errors

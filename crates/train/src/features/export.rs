@@ -10,7 +10,6 @@ use crate::{
     Error,
     device::DeviceChoice,
     training::{Interrupt, file_normalization, refuse_wrong_shapes},
-    whole_file::lies_in,
 };
 
 /// What to compute, from what, and where to.
@@ -68,7 +67,7 @@ fn claim(out: &Path, data: &Path) -> Result<(), Error> {
             problem: "is there and is no features file; choose another --out".to_owned(),
         });
     }
-    if lies_in(out, data) {
+    if preprocess::lies_in(out, data) {
         return Err(Error::Output {
             path: out.to_owned(),
             problem: "lies in the prepared set, which holds nothing but itself; choose another \

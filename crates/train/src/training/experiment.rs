@@ -27,7 +27,6 @@ use crate::{
         DatasetSummary, FORMAT_VERSION, RecordLog, RunDescription, RunFolder, RunIdentity, Summary,
         WeightsSummary,
     },
-    whole_file::lies_in,
 };
 
 /// What to train, on what, and where to.
@@ -348,7 +347,7 @@ fn features(
     interrupt: &Interrupt,
 ) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
     let folder = features_folder(&config.data, config.features.as_deref());
-    if lies_in(&folder, &config.data) {
+    if preprocess::lies_in(&folder, &config.data) {
         return Err(Error::Output {
             path: folder,
             problem: "lies in the prepared set, which holds nothing but itself; choose another \
