@@ -16,6 +16,8 @@ const STEPS: &[(&str, &[&str])] = &[
             "--all-targets",
             "--release",
             "--locked",
+            "--features",
+            "convert/reference-weights,preprocess/reference-faces",
             "--",
             "--deny",
             "warnings",

@@ -329,8 +329,8 @@ fn refuses_a_manifest_of_another_format_or_none() {
     assert!(matches!(opened("{}"), Error::BrokenManifest { .. }));
 }
 
+#[cfg(feature = "reference-faces")]
 #[test]
-#[ignore = "needs LFW beside the checkout; .ci/run runs it where that is there"]
 fn prepares_real_photographs() {
     let lfw = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/faces/lfw"));
     let folder = tempfile::tempdir().unwrap();

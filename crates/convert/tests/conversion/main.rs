@@ -7,5 +7,6 @@ mod forward;
 mod golden;
 mod layouts;
 mod own_files;
+#[cfg(feature = "reference-weights")]
 mod published;
 mod refusals;

@@ -9,7 +9,6 @@ use crate::golden::{convert, request};
 
 /// Keras's VGG16 for ImageNet without its top, beside the checkout.
 #[test]
-#[ignore = "needs Keras's file beside the checkout; .ci/run runs it where that is there"]
 fn imagenets_vgg16_is_recognized() {
     let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
     let file = Path::new(shared).join("weights/vgg16_imagenet_notop.h5");
