@@ -51,8 +51,7 @@ impl Measured {
     ///
     /// If there is none.
     pub fn median(&self) -> f64 {
-        let sorted = self.sorted();
-        sorted[(sorted.len() - 1) / 2]
+        median(&self.seconds)
     }
 
     /// The shortest and the longest time.
@@ -61,15 +60,19 @@ impl Measured {
     ///
     /// If there is none.
     pub fn range(&self) -> (f64, f64) {
-        let sorted = self.sorted();
+        let sorted = sorted(&self.seconds);
         (sorted[0], sorted[sorted.len() - 1])
     }
+}
 
-    fn sorted(&self) -> Vec<f64> {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted
-    }
+fn median(seconds: &[f64]) -> f64 {
+    sorted(seconds)[(seconds.len() - 1) / 2]
+}
+
+fn sorted(seconds: &[f64]) -> Vec<f64> {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
 }
 
 /// Measures one case: fresh processes, ours and those of peers, do it once each to warm up and then in turn.

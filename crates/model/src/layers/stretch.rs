@@ -92,11 +92,11 @@ struct Kept {
     /// The images in blocks; none where the first layer reads plain ones.
     images: Option<Buffer<f32>>,
     /// What each layer made.
-    layers: Vec<Made>,
+    layers: Vec<LayerOutput>,
 }
 
 /// What a layer made of a part of the batch.
-struct Made {
+struct LayerOutput {
     output: Option<Buffer<f32>>,
     winners: Option<Buffer<u8>>,
 }

@@ -5,7 +5,7 @@ use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
 use super::{
-    Measured, Part,
+    Part, median,
     own::{ARCHITECTURE, Bench},
 };
 use crate::Error;
@@ -69,13 +69,13 @@ pub fn growth(threads: usize, repetitions: usize) -> Result<Vec<Growth>, Error> 
     for count in counts {
         let pool = ThreadPoolBuilder::new().num_threads(count).build().expect("threads start");
         for part in [Part::Forward, Part::Head, Part::StageTwo] {
-            let seconds = pool.install(|| median(&mut bench, part, 32, repetitions))?;
+            let seconds = pool.install(|| measured(&mut bench, part, 32, repetitions))?;
             grown.push(Growth { of: Size::Threads, count, part, seconds });
         }
     }
     for count in BATCHES {
         for part in [Part::Forward, Part::Head, Part::StageTwo] {
-            let seconds = median(&mut bench, part, count, repetitions)?;
+            let seconds = measured(&mut bench, part, count, repetitions)?;
             grown.push(Growth { of: Size::Images, count, part, seconds });
         }
     }
@@ -83,7 +83,7 @@ pub fn growth(threads: usize, repetitions: usize) -> Result<Vec<Growth>, Error> 
         let classifier = Some(Classifier { head: Head::Seed, num_classes: count });
         let mut bench = Bench::new(Architecture { classifier, ..ARCHITECTURE })?;
         for part in [Part::Head, Part::StageTwo] {
-            let seconds = median(&mut bench, part, 32, repetitions)?;
+            let seconds = measured(&mut bench, part, 32, repetitions)?;
             grown.push(Growth { of: Size::Identities, count, part, seconds });
         }
     }
@@ -91,8 +91,14 @@ pub fn growth(threads: usize, repetitions: usize) -> Result<Vec<Growth>, Error> 
 }
 
 /// The median of several times, after one to warm up.
-fn median(bench: &mut Bench, part: Part, images: usize, repetitions: usize) -> Result<f64, Error> {
+fn measured(
+    bench: &mut Bench,
+    part: Part,
+    images: usize,
+    repetitions: usize,
+) -> Result<f64, Error> {
     bench.run(part, images)?;
-    let seconds = (0..repetitions).map(|_| bench.run(part, images)).collect::<Result<_, _>>()?;
-    Ok(Measured { who: String::new(), seconds, peak_bytes: 0 }.median())
+    let seconds =
+        (0..repetitions).map(|_| bench.run(part, images)).collect::<Result<Vec<_>, _>>()?;
+    Ok(median(&seconds))
 }

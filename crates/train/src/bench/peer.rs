@@ -73,10 +73,10 @@ pub struct Peer {
     name: String,
     child: Child,
     /// Until it is told that no more will come.
-    to: Option<ChildStdin>,
-    from: BufReader<ChildStdout>,
-    /// What it says on stderr.
-    said: File,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    /// A file that it writes to.
+    stderr: File,
 }
 
 impl Peer {
@@ -104,17 +104,17 @@ impl Peer {
 
     fn start(name: &str, mut command: Command) -> Result<Self, Error> {
         let mut spawn = || {
-            let said = tempfile::tempfile()?;
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(said.try_clone()?);
-            Ok((command.spawn()?, said))
+            let stderr = tempfile::tempfile()?;
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
+            Ok((command.spawn()?, stderr))
         };
-        let (mut child, said) = spawn().map_err(|error: io::Error| Error::Peer {
+        let (mut child, stderr) = spawn().map_err(|error: io::Error| Error::Peer {
             name: name.to_owned(),
             problem: format!("does not start: {error}"),
         })?;
-        let to = child.stdin.take().expect("it was asked for");
-        let from = BufReader::new(child.stdout.take().expect("it was asked for"));
-        let mut peer = Self { name: name.to_owned(), child, to: Some(to), from, said };
+        let stdin = child.stdin.take().expect("it was asked for");
+        let stdout = BufReader::new(child.stdout.take().expect("it was asked for"));
+        let mut peer = Self { name: name.to_owned(), child, stdin: Some(stdin), stdout, stderr };
         peer.name = peer.line()?;
         Ok(peer)
     }
@@ -136,8 +136,10 @@ impl Peer {
 
     fn ask<T: FromStr>(&mut self, request: &str) -> Result<T, Error> {
         let problem = |name: &str, problem: String| Error::Peer { name: name.to_owned(), problem };
-        let to = self.to.as_mut().expect("it is open until the peer is dropped");
-        writeln!(to, "{request}").and_then(|()| to.flush()).or_else(|error| {
+        let Some(stdin) = self.stdin.as_mut() else {
+            return Err(problem(&self.name, "has ended".to_owned()));
+        };
+        writeln!(stdin, "{request}").and_then(|()| stdin.flush()).or_else(|error| {
             match error.kind() {
                 // It has ended; what it said last is found out below.
                 io::ErrorKind::BrokenPipe => Ok(()),
@@ -150,25 +152,25 @@ impl Peer {
 
     fn line(&mut self) -> Result<String, Error> {
         let mut line = String::new();
-        let read = self.from.read_line(&mut line);
+        let read = self.stdout.read_line(&mut line);
         match read {
             Ok(1..) => Ok(line.trim().to_owned()),
             _ => Err(Error::Peer {
                 name: self.name.clone(),
-                problem: format!("ended without an answer ({})", self.last_words()),
+                problem: format!("ended without an answer ({})", self.ending()),
             }),
         }
     }
 
     /// How it ended, and the last line that it said on stderr.
-    fn last_words(&mut self) -> String {
+    fn ending(&mut self) -> String {
         self.end();
         let status = match self.child.try_wait() {
             Ok(Some(status)) => status.to_string(),
             _ => "no exit status".to_owned(),
         };
         let mut said = String::new();
-        let read = self.said.rewind().and_then(|()| self.said.read_to_string(&mut said));
+        let read = self.stderr.rewind().and_then(|()| self.stderr.read_to_string(&mut said));
         match said.lines().rev().find(|line| !line.trim().is_empty()) {
             Some(line) if read.is_ok() => format!("{status}; the last that it said: {line}"),
             _ => status,
@@ -177,7 +179,7 @@ impl Peer {
 
     /// At the end of its input it ends by itself, and clears its temporary files away; in the end it is killed.
     fn end(&mut self) {
-        drop(self.to.take());
+        drop(self.stdin.take());
         for _ in 0..100 {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;

@@ -19,12 +19,17 @@ use train::{
 
 use crate::support::{Bench, TWO_STAGES, narrow, steps};
 
+/// The weights that a fold of a trained run has left.
+fn trained_weights(bench: &Bench) -> PathBuf {
+    let config = bench.config(&narrow("linear", TWO_STAGES), "run");
+    run(&config, &Interrupt::default()).unwrap();
+    bench.path("run").join("fold-01/weights.safetensors")
+}
+
 #[test]
 fn exported_features_are_the_networks_output_in_the_manifests_order() {
     let bench = Bench::new(3, 4);
-    let trained = bench.config(&narrow("linear", TWO_STAGES), "run");
-    run(&trained, &Interrupt::default()).unwrap();
-    let weights = bench.path("run").join("fold-01/weights.safetensors");
+    let weights = trained_weights(&bench);
     let file = WeightsFile::read(&weights).unwrap();
     let architecture = Architecture {
         widths: file.widths().unwrap(),
@@ -75,13 +80,12 @@ fn exported_features_are_the_networks_output_in_the_manifests_order() {
 #[test]
 fn features_in_half_precision_are_those_in_single_rounded() {
     let bench = Bench::new(3, 4);
-    let trained = bench.config(&narrow("linear", TWO_STAGES), "run");
-    run(&trained, &Interrupt::default()).unwrap();
+    let weights = trained_weights(&bench);
     let features = |dtype: FeatureDtype| {
         let out = bench.path(&format!("{dtype}.safetensors"));
         let config = Config {
             data: bench.path("data"),
-            weights: bench.path("run").join("fold-00/weights.safetensors"),
+            weights: weights.clone(),
             layer: "pool4".to_owned(),
             out: out.clone(),
             dtype,
@@ -106,9 +110,7 @@ fn features_in_half_precision_are_those_in_single_rounded() {
 #[test]
 fn features_replace_features_alone_and_make_their_folder() {
     let bench = Bench::new(3, 4);
-    let trained = bench.config(&narrow("linear", TWO_STAGES), "run");
-    run(&trained, &Interrupt::default()).unwrap();
-    let weights = bench.path("run").join("fold-00/weights.safetensors");
+    let weights = trained_weights(&bench);
     let export_to = |out: &Path| {
         let config = Config {
             data: bench.path("data"),

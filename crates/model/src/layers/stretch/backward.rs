@@ -5,7 +5,7 @@ use kernels::blocked::{self, BlockedShape, mask_gradient, unpool_gradient};
 use kernels::buffers::Buffer;
 use kernels::convolution::{self, Before};
 
-use super::{Images, Kept, Made, NAME, Part, Stretch, StretchLayer, parts};
+use super::{Images, Kept, LayerOutput, NAME, Part, Stretch, StretchLayer, parts};
 use crate::Gradient;
 use crate::layers::with_values;
 
@@ -200,11 +200,11 @@ impl WayBack<'_> {
         let layer = &self.stretch.layers[index];
         let before = match self.kept.layers[self.first..index].last() {
             None => Before::Nothing,
-            Some(Made { winners: Some(winners), .. }) => Before::Pool {
+            Some(LayerOutput { winners: Some(winners), .. }) => Before::Pool {
                 winners: some.slice(winners, self.part.images),
                 shape: some.of(self.shape_before(index)?),
             },
-            Some(Made { winners: None, .. }) => {
+            Some(LayerOutput { winners: None, .. }) => {
                 Before::Activation(input.expect("only the first layer reads plain images"))
             }
         };

@@ -5,7 +5,7 @@ use kernels::blocked::{self, BlockedShape};
 use kernels::buffers::Buffer;
 use kernels::convolution;
 
-use super::{Buffers, Group, Images, Kept, Made, NAME, Part, Stretch, StretchLayer, parts};
+use super::{Buffers, Group, Images, Kept, LayerOutput, NAME, Part, Stretch, StretchLayer, parts};
 use crate::layers::{Parameters, Pooling, with_values};
 
 impl Stretch {
@@ -63,13 +63,13 @@ impl Stretch {
     }
 
     /// Room for what a layer makes of a part of the batch: where that is kept, or the next group reads it.
-    fn room(&self, index: usize, part: Part, is_last: bool) -> Result<Made> {
+    fn room(&self, index: usize, part: Part, is_last: bool) -> Result<LayerOutput> {
         let written = part.of(self.layers[index].output_shape()?);
         let has_pool = self.layers[index].pooling == Pooling::Max;
         let Buffers { values, winners } = &self.buffers;
         let keeps_output = is_last || self.keeps_output(index);
         let keeps_winners = has_pool && self.keeps_winners(index);
-        Ok(Made {
+        Ok(LayerOutput {
             output: keeps_output.then(|| values.take(written.len())),
             winners: keeps_winners.then(|| winners.take(written.winners_len())),
         })
@@ -99,7 +99,7 @@ impl Stretch {
             let whole = whole.map(|whole| some.slice(whole, part.images));
             let images = passing.as_deref().or(whole).map_or(Images::Plain(plain), Images::Blocked);
 
-            let Made { output, winners } = &mut made[0];
+            let LayerOutput { output, winners } = &mut made[0];
             let mut new_output = output.is_none().then(|| values.take(written.len()));
             let whole = output.as_deref_mut().map(|whole| some.slice_mut(whole, part.images));
             let output = new_output.as_deref_mut().or(whole).expect("one of them is there");
