@@ -1,14 +1,56 @@
 //! Axis orders: the one place where a source's arrays are turned into this project's.
 
-/// The order of axes in which a format stores its arrays.
+use std::ops::Range;
+
+/// How a layer's arrays are laid out in its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Axes {
-    /// Kernels (row, column, in, out), dense weights (in, out), features flattened in
-    /// (row, column, channel) order: Keras.
-    ChannelsLast,
-    /// Kernels (out, in, row, column), dense weights (out, in), features flattened in
-    /// (channel, row, column) order: this project.
-    ChannelsFirst,
+pub(crate) struct Axes {
+    /// The order of a kernel's axes.
+    pub(crate) kernel: KernelAxes,
+    /// Whether kernels are mirrored in rows and columns, as they are for a convolution proper.
+    pub(crate) kernel_sense: KernelSense,
+    /// The order of a dense weight's axes.
+    pub(crate) dense: DenseAxes,
+    /// The order in which `pool5` is flattened before the first dense layer.
+    pub(crate) flattening: Flattening,
+}
+
+/// The order of a kernel's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KernelAxes {
+    /// (row, column, in, out)
+    RowColumnInOut,
+    /// (out, in, row, column)
+    OutInRowColumn,
+    /// (out, in, column, row)
+    OutInColumnRow,
+}
+
+/// Which way round a kernel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KernelSense {
+    /// As it is laid over the image.
+    Correlation,
+    /// Mirrored in both directions.
+    Convolution,
+}
+
+/// The order of a dense weight's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DenseAxes {
+    /// (in, out)
+    InOut,
+    /// (out, in)
+    OutIn,
+}
+
+/// The order in which a network flattens `pool5`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flattening {
+    /// (row, column, channel)
+    RowColumnChannel,
+    /// (channel, row, column)
+    ChannelRowColumn,
 }
 
 /// The extents of a convolution's kernel.
@@ -20,25 +62,46 @@ pub(crate) struct Kernel {
     pub(crate) outputs: usize,
 }
 
-/// How an array's values have to be moved.
+/// Where a weight's values stand in its source: `(output, input, row, column)` stands at the sum
+/// of its indices times their strides. A dense layer behind `pool5` has pool5's rows and columns;
+/// any other has one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Not at all.
-    Kept,
-    /// From (place, in, out) to (out, in, place), with these extents of (place, in, out).
-    ///
-    /// That is the whole difference for every weight. A place is a pixel (row, column) of a
-    /// kernel, or of `pool5` for the dense layer behind it, whose inputs are `pool5`'s channels;
-    /// any other dense layer has a single place.
-    Reversed([usize; 3]),
+pub(crate) struct Order {
+    pub(crate) extents: Kernel,
+    output_stride: usize,
+    input_stride: usize,
+    row_stride: usize,
+    column_stride: usize,
+    sense: KernelSense,
 }
 
 impl Axes {
+    /// Keras on TensorFlow.
+    pub(crate) const KERAS: Self = Self {
+        kernel: KernelAxes::RowColumnInOut,
+        kernel_sense: KernelSense::Correlation,
+        dense: DenseAxes::InOut,
+        flattening: Flattening::RowColumnChannel,
+    };
+
+    /// This project; Caffe, PyTorch, Torch7.
+    pub(crate) const CHANNELS_FIRST: Self = Self {
+        kernel: KernelAxes::OutInRowColumn,
+        kernel_sense: KernelSense::Correlation,
+        dense: DenseAxes::OutIn,
+        flattening: Flattening::ChannelRowColumn,
+    };
+
+    /// MATLAB's (row, column, in, out) in column-major order, read from the last axis to the first.
+    pub(crate) const MATLAB: Self =
+        Self { kernel: KernelAxes::OutInColumnRow, ..Self::CHANNELS_FIRST };
+
     /// The extents of a kernel, if the shape is one.
     pub(crate) fn kernel(self, shape: &[usize]) -> Option<Kernel> {
-        match (self, shape) {
-            (Self::ChannelsLast, &[rows, columns, inputs, outputs])
-            | (Self::ChannelsFirst, &[outputs, inputs, rows, columns]) => {
+        match (self.kernel, shape) {
+            (KernelAxes::RowColumnInOut, &[rows, columns, inputs, outputs])
+            | (KernelAxes::OutInRowColumn, &[outputs, inputs, rows, columns])
+            | (KernelAxes::OutInColumnRow, &[outputs, inputs, columns, rows]) => {
                 Some(Kernel { rows, columns, inputs, outputs })
             }
             _ => None,
@@ -47,95 +110,113 @@ impl Axes {
 
     /// Features in and out of a dense weight, if the shape is one.
     pub(crate) fn dense(self, shape: &[usize]) -> Option<(usize, usize)> {
-        match (self, shape) {
-            (Self::ChannelsLast, &[inputs, outputs])
-            | (Self::ChannelsFirst, &[outputs, inputs]) => Some((inputs, outputs)),
+        match (self.dense, shape) {
+            (DenseAxes::InOut, &[inputs, outputs]) | (DenseAxes::OutIn, &[outputs, inputs]) => {
+                Some((inputs, outputs))
+            }
             _ => None,
         }
     }
 
-    /// How a weight with these extents of (place, in, out) has to be moved.
-    pub(crate) fn order(self, extents: [usize; 3]) -> Order {
-        match self {
-            Self::ChannelsLast => Order::Reversed(extents),
-            Self::ChannelsFirst => Order::Kept,
+    /// Where the values of a kernel stand.
+    pub(crate) fn kernel_order(self, extents: Kernel) -> Order {
+        let Kernel { rows, columns, inputs, outputs } = extents;
+        let (output_stride, input_stride, row_stride, column_stride) = match self.kernel {
+            KernelAxes::RowColumnInOut => {
+                (1, outputs, columns * inputs * outputs, inputs * outputs)
+            }
+            KernelAxes::OutInRowColumn => (inputs * rows * columns, rows * columns, columns, 1),
+            KernelAxes::OutInColumnRow => (inputs * rows * columns, rows * columns, 1, rows),
+        };
+        let sense = self.kernel_sense;
+        Order { extents, output_stride, input_stride, row_stride, column_stride, sense }
+    }
+
+    /// Where the values of a dense weight stand, whose inputs are `extents` flattened.
+    pub(crate) fn dense_order(self, extents: Kernel) -> Order {
+        let Kernel { rows, columns, inputs, outputs } = extents;
+        let (output_stride, feature_stride) = match self.dense {
+            DenseAxes::InOut => (1, outputs),
+            DenseAxes::OutIn => (rows * columns * inputs, 1),
+        };
+        let (input, row, column) = match self.flattening {
+            Flattening::RowColumnChannel => (1, columns * inputs, inputs),
+            Flattening::ChannelRowColumn => (rows * columns, columns, 1),
+        };
+        Order {
+            extents,
+            output_stride,
+            input_stride: input * feature_stride,
+            row_stride: row * feature_stride,
+            column_stride: column * feature_stride,
+            sense: KernelSense::Correlation,
         }
     }
 }
 
-/// Rows of (place, in) and columns of (out) that are moved together: what they touch on both
-/// sides fits into 64 KiB, where whole columns of `fc6.weight` would miss every cache.
-const TILE_ROWS: usize = 512;
-const TILE_COLUMNS: usize = 16;
+impl Kernel {
+    /// How many values it has, if that can be counted.
+    pub(crate) fn values(self) -> Option<usize> {
+        [self.columns, self.inputs, self.outputs]
+            .into_iter()
+            .try_fold(self.rows, usize::checked_mul)
+    }
+}
 
-/// Moves a weight's values into this project's order.
-pub(crate) fn reordered(values: Vec<f32>, order: Order) -> Vec<f32> {
-    let Order::Reversed([places, inputs, outputs]) = order else {
-        return values;
-    };
-    let mut reversed = vec![0.0; values.len()];
-    let tile_inputs = (TILE_ROWS / places).max(1);
-    for first_input in (0..inputs).step_by(tile_inputs) {
-        for first_output in (0..outputs).step_by(TILE_COLUMNS) {
-            for output in first_output..outputs.min(first_output + TILE_COLUMNS) {
-                for input in first_input..inputs.min(first_input + tile_inputs) {
-                    for place in 0..places {
-                        reversed[(output * inputs + input) * places + place] =
-                            values[(place * inputs + input) * outputs + output];
+/// Features that are moved together: what they touch on both sides fits into 64 KiB, where whole
+/// columns of `fc6.weight` would miss every cache.
+const TILE_FEATURES: usize = 512;
+const TILE_OUTPUTS: usize = 16;
+
+impl Order {
+    /// A bias: one value for each output.
+    pub(crate) fn bias(outputs: usize) -> Self {
+        let extents = Kernel { rows: 1, columns: 1, inputs: 1, outputs };
+        Axes::CHANNELS_FIRST.kernel_order(extents)
+    }
+
+    /// The weights of some outputs, as (output, input, row, column).
+    pub(crate) fn moved(&self, values: &[f32], outputs: Range<usize>) -> Vec<f32> {
+        let Kernel { rows, columns, inputs, .. } = self.extents;
+        let features = inputs * rows * columns;
+        let is_kept = *self == Axes::CHANNELS_FIRST.kernel_order(self.extents);
+        if is_kept {
+            return values[outputs.start * features..outputs.end * features].to_vec();
+        }
+        let mut moved = vec![0.0; outputs.len() * features];
+        let tile_inputs = (TILE_FEATURES / (rows * columns)).max(1);
+        for first_output in outputs.clone().step_by(TILE_OUTPUTS) {
+            for first_input in (0..inputs).step_by(tile_inputs) {
+                for output in first_output..outputs.end.min(first_output + TILE_OUTPUTS) {
+                    let row_of_output = (output - outputs.start) * features;
+                    for input in first_input..inputs.min(first_input + tile_inputs) {
+                        let place = row_of_output + input * rows * columns;
+                        let from = output * self.output_stride + input * self.input_stride;
+                        self.move_kernel(
+                            &values[from..],
+                            &mut moved[place..place + rows * columns],
+                        );
                     }
                 }
             }
         }
-    }
-    reversed
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Every value is its own index, so that it can be found again.
-    fn numbered(extents: [usize; 3]) -> Vec<f32> {
-        (0_u16..extents.iter().product::<usize>().try_into().unwrap()).map(f32::from).collect()
+        moved
     }
 
-    proptest! {
-        #[test]
-        fn values_are_moved_one_to_one(
-            places in 1..10_usize, inputs in 1..30_usize, outputs in 1..40_usize,
-        ) {
-            let extents = [places, inputs, outputs];
-            let values = numbered(extents);
-            let moved = reordered(values.clone(), Order::Reversed(extents));
-            let mut sorted = moved.clone();
-            sorted.sort_by(f32::total_cmp);
-            prop_assert_eq!(&sorted, &values, "each value lands exactly once");
-            let back = reordered(moved, Order::Reversed([outputs, inputs, places]));
-            prop_assert_eq!(back, values, "and finds its way back");
-        }
-    }
-
-    #[test]
-    fn kernels_become_out_in_row_column() {
-        let (rows, columns, inputs, outputs) = (3, 2, 600, 5);
-        let values = numbered([rows * columns, inputs, outputs]);
-        let moved = reordered(values.clone(), Order::Reversed([rows * columns, inputs, outputs]));
-        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)))
-        {
-            for (input, output) in (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
-                let here = ((output * inputs + input) * rows + row) * columns + column;
-                let there = ((row * columns + column) * inputs + input) * outputs + output;
-                assert_eq!(moved[here].to_bits(), values[there].to_bits());
+    /// Gathers the rows and columns of one kernel.
+    fn move_kernel(&self, values: &[f32], moved: &mut [f32]) {
+        let columns = self.extents.columns;
+        for (row, line) in moved.chunks_exact_mut(columns).enumerate() {
+            for (column, value) in line.iter_mut().enumerate() {
+                let (row, column) = match self.sense {
+                    KernelSense::Correlation => (row, column),
+                    KernelSense::Convolution => (self.extents.rows - 1 - row, columns - 1 - column),
+                };
+                *value = values[row * self.row_stride + column * self.column_stride];
             }
         }
     }
-
-    #[test]
-    fn own_order_is_kept() {
-        let extents = [4, 3, 2];
-        assert_eq!(Axes::ChannelsFirst.order(extents), Order::Kept);
-        assert_eq!(reordered(numbered(extents), Order::Kept), numbered(extents));
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,26 @@
-//! From a published file to this project's: read, recognised, reordered and written.
+//! From a published file to this project's: read, recognised, reordered, tried and written.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
 use indicatif::ProgressBar;
-use model::Metadata;
-use model::weights::{FORMAT_VERSION, write};
+use model::weights::{FORMAT_VERSION, Unnamed, WeightsWriter};
+use model::{Metadata, ParameterSpec};
+use preprocess::Normalization;
+use serde_json::json;
 
-use crate::axes::reordered;
-use crate::normalization::decide;
-use crate::reader::{Reader, open};
-use crate::recognition::{Parameter, recognize};
+use crate::findings::{self, Statistics};
+use crate::reader::{Reader, SourceMetadata, open};
+use crate::recognition::{Network, Parameter, recognize};
 use crate::source::{MAX_BYTES, Source};
-use crate::{Error, Format, Naming, Normalization, NormalizationReason, SourceFormat};
+use crate::verification::{Sighting, Verification, verify};
+use crate::{
+    Error, Format, KerasBackend, Naming, NormalizationReason, Pixels, PixelsReason, SourceFormat,
+    labels, normalization, pixels,
+};
+
+/// Outputs of a layer that are moved and written together: 6 MB of VGG16's `fc6`.
+const OUTPUTS_AT_A_TIME: usize = 64;
 
 /// Which layers are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +32,7 @@ pub enum Layers {
 }
 
 /// What to convert, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The file to convert.
     pub file: PathBuf,
@@ -36,8 +42,33 @@ pub struct Request {
     pub from: SourceFormat,
     /// The normalization that the weights expect; where `None`, it is concluded.
     pub normalization: Option<Normalization>,
+    /// The pixels that the source's network takes; where `None`, they are concluded.
+    pub pixels: Option<Pixels>,
+    /// The backend that Keras saved with, for files that do not say.
+    pub keras_backend: Option<KerasBackend>,
     /// Which layers to keep.
     pub layers: Layers,
+    /// A file of names behind the rows of `fc8`.
+    pub labels: Option<PathBuf>,
+    /// A photograph to try the result on before it is written.
+    pub verification: Option<Verification>,
+}
+
+impl Request {
+    /// Converts all layers, and concludes everything from the file.
+    pub fn new(file: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
+        Self {
+            file: file.into(),
+            out: out.into(),
+            from: SourceFormat::Auto,
+            normalization: None,
+            pixels: None,
+            keras_backend: None,
+            layers: Layers::All,
+            labels: None,
+            verification: None,
+        }
+    }
 }
 
 /// What was converted. Its [`Display`](std::fmt::Display) is a table for people.
@@ -49,12 +80,22 @@ pub struct Conversion {
     pub naming: Naming,
     /// Every parameter, in the order of the network.
     pub converted: Vec<Converted>,
-    /// Parameters that were left out, by their names in the source.
+    /// What was left out, by its names in the source.
     pub left_out: Vec<String>,
     /// The normalization that the weights expect.
     pub normalization: Normalization,
     /// How that is known.
     pub normalization_reason: NormalizationReason,
+    /// The pixels that the source's network takes.
+    pub pixels: Pixels,
+    /// How that is known.
+    pub pixels_reason: PixelsReason,
+    /// What looks wrong in the numbers, in words.
+    pub findings: Vec<String>,
+    /// How many names there are for the rows of `fc8`.
+    pub identities: usize,
+    /// Whom the result sees in the photograph, the most probable first.
+    pub sightings: Vec<Sighting>,
     /// SHA-256 of the source, in hexadecimal.
     pub source_sha256: String,
     /// SHA-256 of the result, in hexadecimal.
@@ -70,80 +111,256 @@ pub struct Converted {
     pub name: String,
     /// Its shape here.
     pub shape: Vec<usize>,
-    /// Mean of its values.
+    /// Mean of its values as stored.
     pub mean: f64,
-    /// Standard deviation of its values, from that mean.
+    /// Standard deviation of its values as stored, from that mean.
     pub standard_deviation: f64,
 }
 
 /// Converts a published file of VGG16's weights to this project's safetensors.
 ///
-/// The output appears under its name only when it is complete; where anything fails, what was
-/// there before stays as it was. `progress` counts parameters.
+/// The output appears under its name only when it is complete and has passed its verification;
+/// where anything fails, what was there before stays as it was. No more than one of the source's
+/// arrays is in memory at a time, besides what its reader needs. `progress` counts parameters.
 ///
 /// # Errors
 ///
-/// Any [`Error`]: the file cannot be read, its format is not what it should be or has no reader
-/// yet, it is damaged, it holds another network or values that are not numbers, or the output
-/// cannot be written.
+/// Any [`Error`]: the file cannot be read, its format is not what it should be, it is damaged, it
+/// holds another network or values that are not numbers, it does not see what it should in the
+/// photograph, or the output cannot be written.
 pub fn convert(request: &Request, progress: &ProgressBar) -> Result<Conversion, Error> {
     let path = request.file.as_path();
     if is_same_file(path, &request.out) {
         return Err(Error::SameFile { path: path.to_owned() });
     }
+    let labels = request.labels.as_deref().map(labels::read).transpose()?;
     progress.set_message("reading");
-    let source = Source::read(path, request.from)?;
-    let (format, source_sha256) = (source.format, source.sha256.clone());
-    let reader = open(source)?;
-    let network = recognize(path, reader.layers(), reader.axes())?;
-    let said = reader.metadata();
-    let (normalization, normalization_reason) =
-        decide(path, request.normalization, said, network.naming)?;
-
-    let (kept, left_out) = match request.layers {
-        Layers::All => (network.backbone.iter().chain(&network.head), [].iter()),
-        Layers::Base => (network.backbone.iter().chain(&[]), network.head.iter()),
+    let source = Source::open(path, request.from)?;
+    let reader = open(source, request.keras_backend)?;
+    let network = recognize(path, reader.layers())?;
+    let plan = Plan::new(request, reader.as_ref(), &network, labels)?;
+    let (unnamed, converted) = plan.write(&request.out, reader.as_ref(), progress)?;
+    reader.source().check_unchanged()?;
+    let sightings = match &request.verification {
+        Some(verification) => {
+            progress.set_message("trying it on the photograph");
+            verify(verification, path, unnamed.path(), plan.normalization)?
+        }
+        None => Vec::new(),
     };
-    let kept: Vec<&Parameter<'_>> = kept.collect();
-    refuse_claims_beyond_memory(path, &kept)?;
-    if !said.states_flattening && kept.iter().any(|it| it.name == "fc6.weight") {
-        tracing::warn!(
-            "the file does not say how its network flattens pool5; fc6 is taken to follow \
-             channels-last order, TensorFlow's default"
-        );
-    }
-    progress.set_length(kept.len() as u64);
-    let mut tensors = BTreeMap::new();
-    let mut converted = Vec::new();
-    for parameter in kept {
-        progress.set_message(parameter.name.clone());
-        let (tensor, line) = parameter_tensor(path, reader.as_ref(), parameter)?;
-        tracing::debug!(from = line.source_name, to = line.name, "parameter converted");
-        tensors.insert(parameter.name.clone(), tensor);
-        converted.push(line);
-        progress.inc(1);
-    }
-    progress.set_message("writing");
-    refuse_wrong_count(path, said.identities.as_ref(), tensors.get("fc8.weight"))?;
-    let metadata = Metadata {
-        format_version: FORMAT_VERSION,
-        normalization: normalization.to_string(),
-        source: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        source_sha256: source_sha256.clone(),
-        identities: said.identities.clone().filter(|_| tensors.contains_key("fc8.weight")),
-    };
-    let sha256 = write(&request.out, &tensors, &metadata)?;
+    let sha256 = unnamed.keep()?;
     progress.finish_and_clear();
     Ok(Conversion {
-        format,
-        naming: network.naming,
-        converted,
-        left_out: left_out.map(|parameter| parameter.array.name.clone()).collect(),
-        normalization,
-        normalization_reason,
-        source_sha256,
+        format: plan.format,
+        naming: plan.naming,
+        findings: findings::of(&converted),
+        converted: converted.into_iter().map(|(line, _)| line).collect(),
+        left_out: plan.left_out,
+        normalization: plan.normalization,
+        normalization_reason: plan.normalization_reason,
+        pixels: plan.pixels,
+        pixels_reason: plan.pixels_reason,
+        identities: plan.identities.map_or(0, |names| names.len()),
+        sightings,
+        source_sha256: plan.source_sha256,
         sha256,
     })
+}
+
+/// All that is decided before a number is read.
+struct Plan<'a> {
+    path: &'a Path,
+    format: Format,
+    naming: Naming,
+    kept: Vec<&'a Parameter<'a>>,
+    left_out: Vec<String>,
+    normalization: Normalization,
+    normalization_reason: NormalizationReason,
+    pixels: Pixels,
+    pixels_reason: PixelsReason,
+    identities: Option<Vec<String>>,
+    source_sha256: String,
+}
+
+impl<'a> Plan<'a> {
+    fn new(
+        request: &'a Request,
+        reader: &dyn Reader,
+        network: &'a Network<'a>,
+        labels: Option<Vec<String>>,
+    ) -> Result<Self, Error> {
+        let (path, format) = (request.file.as_path(), reader.source().format);
+        let said = reader.metadata();
+        let (pixels, pixels_reason) =
+            pixels::decide(path, request.pixels, format, said, network.naming)?;
+        let (normalization, normalization_reason) =
+            normalization::decide(path, request.normalization, said, pixels, network.naming)?;
+        let (kept, dropped) = match request.layers {
+            Layers::All => (network.backbone.iter().chain(&network.head), [].iter()),
+            Layers::Base => (network.backbone.iter().chain(&[]), network.head.iter()),
+        };
+        let kept: Vec<&Parameter<'_>> = kept.collect();
+        refuse_claims_beyond_memory(path, &kept)?;
+        if !said.states_flattening && kept.iter().any(|it| it.name == "fc6.weight") {
+            tracing::warn!(
+                "the file does not say how its network flattens pool5; fc6 is taken to follow \
+                 channels-last order, TensorFlow's default"
+            );
+        }
+        let identities = identities(path, labels, said, &kept)?;
+        let left_out = dropped.map(|parameter| &parameter.array.name).chain(&said.left_out);
+        Ok(Self {
+            path,
+            format,
+            naming: network.naming,
+            left_out: left_out.cloned().collect(),
+            kept,
+            normalization,
+            normalization_reason,
+            pixels,
+            pixels_reason,
+            identities,
+            source_sha256: reader.source().sha256.clone(),
+        })
+    }
+
+    /// Writes every parameter, one at a time, and then what is to be said of them.
+    fn write(
+        &self,
+        out: &Path,
+        reader: &dyn Reader,
+        progress: &ProgressBar,
+    ) -> Result<(Unnamed, Vec<(Converted, Statistics)>), Error> {
+        let parameter =
+            |it: &&Parameter<'_>| ParameterSpec { name: it.name.clone(), shape: it.shape.clone() };
+        let parameters: Vec<ParameterSpec> = self.kept.iter().map(parameter).collect();
+        let longest: Vec<Converted> =
+            self.kept.iter().map(|it| Converted::new(it, &Statistics::LONGEST)).collect();
+        let mut writer = WeightsWriter::create(out, parameters, &self.metadata(&longest))?;
+        progress.set_length(self.kept.len() as u64);
+        let mut converted = Vec::new();
+        for parameter in &self.kept {
+            progress.set_message(parameter.name.clone());
+            let statistics = self.write_parameter(&mut writer, reader, parameter)?;
+            let line = Converted::new(parameter, &statistics);
+            tracing::debug!(from = line.source_name, to = line.name, "parameter converted");
+            converted.push((line, statistics));
+            progress.inc(1);
+        }
+        progress.set_message("writing");
+        let lines: Vec<Converted> = converted.iter().map(|(line, _)| line.clone()).collect();
+        Ok((writer.finish(&self.metadata(&lines))?, converted))
+    }
+
+    /// Reads a parameter's values and writes them in this project's order, some outputs at a time.
+    fn write_parameter(
+        &self,
+        writer: &mut WeightsWriter,
+        reader: &dyn Reader,
+        parameter: &Parameter<'_>,
+    ) -> Result<Statistics, Error> {
+        let array = parameter.array;
+        let values = reader.values(array)?;
+        let expected: usize = array.shape.iter().product();
+        if values.len() != expected {
+            let found = values.len();
+            return Err(reader
+                .source()
+                .damaged(format!("`{}` holds {found} numbers, not {expected}", array.name)));
+        }
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::NotFinite {
+                path: self.path.to_owned(),
+                name: array.name.clone(),
+                index,
+                found: values[index],
+            });
+        }
+        let mut statistics = Statistics::of(&values);
+        let outputs = parameter.order.extents.outputs;
+        for first in (0..outputs).step_by(OUTPUTS_AT_A_TIME) {
+            let some = first..outputs.min(first + OUTPUTS_AT_A_TIME);
+            let mut moved = parameter.order.moved(&values, some);
+            if parameter.name == "conv1_1.weight" {
+                self.pixels.turn(&mut moved);
+                statistics.add_channels(&moved);
+            }
+            writer.append(&moved)?;
+        }
+        Ok(statistics)
+    }
+
+    fn metadata(&self, converted: &[Converted]) -> Metadata {
+        let layers: Vec<_> = converted
+            .iter()
+            .map(|it| {
+                json!({
+                    "source": it.source_name,
+                    "name": it.name,
+                    "shape": it.shape,
+                    "mean": format!("{:.6e}", it.mean),
+                    "standard_deviation": format!("{:.6e}", it.standard_deviation),
+                })
+            })
+            .collect();
+        let notes = [
+            ("source_format", self.format.to_string()),
+            ("source_pixels", self.pixels.to_string()),
+            ("recognized_by", self.naming.to_string()),
+            ("layers", json!(layers).to_string()),
+            ("left_out", json!(self.left_out).to_string()),
+        ];
+        Metadata {
+            format_version: FORMAT_VERSION,
+            normalization: self.normalization.to_string(),
+            source: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            source_sha256: self.source_sha256.clone(),
+            identities: self.identities.clone(),
+            notes: notes.map(|(key, note)| (key.to_owned(), note)).into(),
+        }
+    }
+}
+
+impl Converted {
+    fn new(parameter: &Parameter<'_>, statistics: &Statistics) -> Self {
+        Self {
+            source_name: parameter.array.name.clone(),
+            name: parameter.name.clone(),
+            shape: parameter.shape.clone(),
+            mean: statistics.mean,
+            standard_deviation: statistics.standard_deviation,
+        }
+    }
+}
+
+/// The names behind the rows of `fc8`: those of a file that was given, or the source's own.
+fn identities(
+    path: &Path,
+    labels: Option<Vec<String>>,
+    said: &SourceMetadata,
+    kept: &[&Parameter<'_>],
+) -> Result<Option<Vec<String>>, Error> {
+    let Some(fc8) = kept.iter().find(|parameter| parameter.name == "fc8.weight") else {
+        return match labels {
+            Some(_) => Err(Error::Metadata {
+                path: path.to_owned(),
+                key: "identities",
+                expected: "an `fc8` whose rows they name",
+                found: "labels, but no such layer".to_owned(),
+            }),
+            None => Ok(None),
+        };
+    };
+    let names = labels.or_else(|| said.identities.clone());
+    match &names {
+        Some(names) if names.len() != fc8.shape[0] => Err(Error::Metadata {
+            path: path.to_owned(),
+            key: "identities",
+            expected: "one name for each row of `fc8.weight`",
+            found: format!("{} names for {} rows", names.len(), fc8.shape[0]),
+        }),
+        _ => Ok(names),
+    }
 }
 
 /// Refuses arrays that together claim more than any file of weights holds.
@@ -160,75 +377,11 @@ fn refuse_claims_beyond_memory(path: &Path, kept: &[&Parameter<'_>]) -> Result<(
     }
 }
 
-/// Refuses names that are not one for each row of `fc8`.
-fn refuse_wrong_count(
-    path: &Path,
-    identities: Option<&Vec<String>>,
-    fc8: Option<&Tensor>,
-) -> Result<(), Error> {
-    match (identities, fc8) {
-        (Some(names), Some(fc8)) if names.len() != fc8.dim(0)? => Err(Error::Metadata {
-            path: path.to_owned(),
-            key: "identities",
-            expected: "one name for each row of `fc8.weight`",
-            found: format!("{} names for {} rows", names.len(), fc8.dim(0)?),
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// Whether both paths lead to one file.
 fn is_same_file(file: &Path, out: &Path) -> bool {
     match (fs::canonicalize(file), fs::canonicalize(out)) {
         (Ok(file), Ok(out)) => file == out,
         // One of them is not there.
         _ => false,
-    }
-}
-
-/// Reads one parameter, in this project's axes.
-fn parameter_tensor(
-    path: &Path,
-    reader: &dyn Reader,
-    parameter: &Parameter<'_>,
-) -> Result<(Tensor, Converted), Error> {
-    let array = parameter.array;
-    let values = reader.values(array)?;
-    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-        return Err(Error::NotFinite {
-            path: path.to_owned(),
-            name: array.name.clone(),
-            index,
-            found: values[index],
-        });
-    }
-    let (mean, standard_deviation) = moments(&values);
-    let values = reordered(values, parameter.order);
-    let tensor = Tensor::from_vec(values, parameter.shape.as_slice(), &Device::Cpu)?;
-    let line = Converted {
-        source_name: array.name.clone(),
-        name: parameter.name.clone(),
-        shape: parameter.shape.clone(),
-        mean,
-        standard_deviation,
-    };
-    Ok((tensor, line))
-}
-
-/// Mean and standard deviation.
-fn moments(values: &[f32]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
-    let squares = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>();
-    (mean, (squares / count).sqrt())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_those_of_the_population() {
-        assert_eq!(moments(&[1.0, 3.0]), (2.0, 1.0));
     }
 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::{Format, Normalization, SourceFormat};
+use preprocess::Normalization;
+
+use crate::{Format, SourceFormat};
 
 /// What every file must hold, for [`Error::NotVgg16`].
 pub(crate) const VGG16: &str = "13 convolutions of 3x3 with biases, in blocks of 2, 2, 3, 3 and \
@@ -65,7 +67,8 @@ pub enum Error {
 
     /// No known format begins like this: convert another file.
     #[error(
-        "{path} is in no known format: it begins with {found}, expected Keras HDF5 or safetensors"
+        "{path} is in no known format: it begins with {found}, expected Keras, Caffe, MatConvNet, \
+         PyTorch, Torch7, ONNX or safetensors"
     )]
     UnknownFormat {
         /// The file to convert.
@@ -74,13 +77,33 @@ pub enum Error {
         found: String,
     },
 
-    /// The format is known, but has no reader: convert the file to another format first.
-    #[error("{path}: {format} cannot be read yet; {}", format.remedy())]
-    NotReadableYet {
+    /// A zip archive of something else: unpack it and convert what is in it.
+    #[error(
+        "{path} is a zip archive, but neither PyTorch's nor Keras's; unpack it and convert the \
+         file of weights in it"
+    )]
+    OtherArchive {
         /// The file to convert.
         path: PathBuf,
-        /// What it is.
-        format: Format,
+    },
+
+    /// Somebody wrote to the file while it was read: convert it again.
+    #[error("{path} was changed while it was read; convert it again when it is complete")]
+    Changed {
+        /// The file to convert.
+        path: PathBuf,
+    },
+
+    /// A pickle asks for something that no file of weights needs: do not trust it.
+    #[error(
+        "{path} asks for `{name}`, which no file of weights needs; nothing of it was executed, \
+         and it should not be loaded with other programs either"
+    )]
+    Forbidden {
+        /// The file to convert.
+        path: PathBuf,
+        /// The function or class.
+        name: String,
     },
 
     /// The content is not of the format that was asked for: do not ask for one.
@@ -131,8 +154,43 @@ pub enum Error {
         found: String,
     },
 
-    /// An array does not hold f32: save the weights as such.
-    #[error("`{name}` in {path} holds {found}, expected f32; save the weights as f32")]
+    /// Kernels are in Theano's order, and the file does not say whether they are mirrored.
+    #[error(
+        "{path} has kernels of Theano's order (out, in, row, column) and does not say which \
+         backend saved them: Theano mirrors kernels, TensorFlow does not; say \
+         `--keras-backend theano` or `--keras-backend tensorflow`"
+    )]
+    KerasBackend {
+        /// The file to convert.
+        path: PathBuf,
+    },
+
+    /// Nothing in the file says which pixels its network takes.
+    #[error(
+        "{path} is {format} whose layers have no names of a published network, so that nothing \
+         says which pixels it takes; say `--pixels bgr`, `--pixels rgb` or `--pixels torchvision`"
+    )]
+    UnknownPixels {
+        /// The file to convert.
+        path: PathBuf,
+        /// What it is.
+        format: Format,
+    },
+
+    /// The source subtracts channel means that are none of those known here.
+    #[error(
+        "{path} subtracts the means {found:?} (blue, green, red), which are none of those known \
+         here; say which come nearest with `--normalization`"
+    )]
+    UnknownMeans {
+        /// The file to convert.
+        path: PathBuf,
+        /// Means of blue, green and red, 0 to 255.
+        found: [f32; 3],
+    },
+
+    /// An array does not hold numbers that weights are stored in: save them as f32.
+    #[error("`{name}` in {path} holds {found}, expected f16, bf16, f32 or f64; save it as f32")]
     ElementType {
         /// The file to convert.
         path: PathBuf,
@@ -199,6 +257,48 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+
+    /// A file of names cannot be read as such: write one name a line.
+    #[error(
+        "{path} holds no names: {reason}; expected text of one name a line, or an .npy of strings"
+    )]
+    Labels {
+        /// The file of names.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The result does not see in the photograph what it should; it has not been written.
+    #[error(
+        "{path} does not pass: `{name}` has probability {found:.4}, expected {expected:.4} within \
+         {tolerance}; nothing was written"
+    )]
+    Verification {
+        /// The file to convert.
+        path: PathBuf,
+        /// Whom the photograph shows.
+        name: String,
+        /// The probability that was asked for.
+        expected: f64,
+        /// The probability that was found.
+        found: f64,
+        /// How far apart the two may be.
+        tolerance: f64,
+    },
+
+    /// The result cannot be tried on a photograph: convert without `--verify`.
+    #[error("{path} cannot be verified: {reason}")]
+    Unverifiable {
+        /// The file to convert.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+
+    /// The photograph cannot be read: name another.
+    #[error(transparent)]
+    Photograph(#[from] preprocess::Error),
 
     /// The result could not be written.
     #[error(transparent)]

@@ -16,15 +16,26 @@
 
 mod axes;
 mod conversion;
+mod element;
 mod error;
+mod findings;
+mod format;
+mod labels;
 mod normalization;
+mod pixels;
 mod reader;
 mod recognition;
 mod report;
 mod source;
+mod state_dict;
+mod verification;
 
 pub use conversion::{Conversion, Converted, Layers, Request, convert};
 pub use error::Error;
-pub use normalization::{Normalization, NormalizationReason};
+pub use format::{Format, SourceFormat};
+pub use normalization::NormalizationReason;
+pub use pixels::{Pixels, PixelsReason};
+pub use preprocess::Normalization;
+pub use reader::KerasBackend;
 pub use recognition::Naming;
-pub use source::{Format, SourceFormat};
+pub use verification::{Expectation, Sighting, TOLERANCE, Verification};

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use convert::{Layers, Normalization, Request, SourceFormat, convert};
+use convert::{
+    Expectation, KerasBackend, Layers, Normalization, Pixels, Request, SourceFormat, Verification,
+    convert,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
@@ -27,10 +30,32 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = SourceFormat::Auto)]
     from: SourceFormat,
 
-    /// The normalization that the weights expect, where the source cannot say [default:
-    /// vggface-v1, or imagenet where layers are named like `block1_conv1`]
-    #[arg(long, value_enum)]
+    /// The normalization that the weights expect, where the source cannot say: vggface-v1,
+    /// vggface-v2, imagenet, torchvision or none [default: vggface-v1, or imagenet where layers are
+    /// named like `block1_conv1`]
+    #[arg(long)]
     normalization: Option<Normalization>,
+
+    /// The pixels that the source's network takes [default: what published files of its format and
+    /// layer names take]
+    #[arg(long, value_enum)]
+    pixels: Option<Pixels>,
+
+    /// The backend that Keras saved with, for old files in Theano's order that do not say
+    #[arg(long, value_enum)]
+    keras_backend: Option<KerasBackend>,
+
+    /// Names behind the rows of fc8: text with one name a line, or numpy's .npy of strings
+    #[arg(long)]
+    labels: Option<PathBuf>,
+
+    /// A photograph to try the result on before it is written
+    #[arg(long, value_name = "IMAGE")]
+    verify: Option<PathBuf>,
+
+    /// Whom the photograph shows and with what probability, within 0.001; else nothing is written
+    #[arg(long, value_name = "NAME=P", requires = "verify")]
+    expect: Option<Expectation>,
 
     /// Leave out the dense layers
     #[arg(long)]
@@ -40,6 +65,11 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   VGGFace's weights, as keras-vggface publishes them:
     cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
+  The same with its identities' names, tried on the photograph that keras-vggface is tested with:
+    cargo xtask convert-weights rcmalli_vggface_tf_vgg16.h5 --out weights/vggface-top.safetensors \\
+        --labels rcmalli_vggface_labels_v1.npy --verify ajb.jpg --expect A.J._Buckley=0.9790
+  A PyTorch file whose network takes blue, green, red, 0 to 255:
+    cargo xtask convert-weights vgg.pth --pixels bgr --out weights/vgg.safetensors
   A trained run's convolutions as the base for another:
     cargo xtask convert-weights runs/lfw/fold-00/weights.safetensors --base-only \\
         --out weights/lfw-base.safetensors";
@@ -53,12 +83,16 @@ fn main() -> ExitCode {
         .without_time()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
+    let verification = |image| Verification { image, expectation: arguments.expect };
     let request = Request {
-        file: arguments.file,
-        out: arguments.out,
         from: arguments.from,
         normalization: arguments.normalization,
+        pixels: arguments.pixels,
+        keras_backend: arguments.keras_backend,
         layers: if arguments.base_only { Layers::Base } else { Layers::All },
+        labels: arguments.labels,
+        verification: arguments.verify.map(verification),
+        ..Request::new(arguments.file, arguments.out)
     };
     let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} parameters, {msg}")
         .expect("the template is well-formed")
@@ -67,6 +101,9 @@ fn main() -> ExitCode {
     match convert(&request, &progress) {
         Ok(conversion) => {
             println!("{conversion}");
+            for finding in &conversion.findings {
+                tracing::warn!("{finding}");
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -3,9 +3,22 @@
 mod keras;
 mod safetensors;
 
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
 use crate::axes::Axes;
-use crate::source::{Format, Source};
-use crate::{Error, Normalization};
+use crate::source::Source;
+use crate::{Error, Format, Normalization, Pixels};
+
+/// The backend with which Keras saved a file, which decides whether kernels are mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum KerasBackend {
+    /// Mirrored.
+    Theano,
+    /// Not mirrored.
+    Tensorflow,
+}
 
 /// A layer as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +27,14 @@ pub(crate) struct SourceLayer {
     pub(crate) name: String,
     /// Its arrays, in the source's order; none for a layer without parameters.
     pub(crate) arrays: Vec<SourceArray>,
+    /// The order of axes in them.
+    pub(crate) axes: Axes,
+}
+
+impl SourceLayer {
+    fn new(name: impl Into<String>, arrays: Vec<SourceArray>, axes: Axes) -> Self {
+        Self { name: name.into(), arrays, axes }
+    }
 }
 
 /// An array as stored, not yet read.
@@ -26,12 +47,18 @@ pub(crate) struct SourceArray {
 }
 
 /// What a source says of its weights beside the numbers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SourceMetadata {
     /// The normalization they expect.
     pub(crate) normalization: Option<Normalization>,
+    /// The means that its network subtracts, in the order blue, green, red.
+    pub(crate) bgr_means: Option<[f32; 3]>,
+    /// The pixels that its network takes, where all files of the format agree.
+    pub(crate) pixels: Option<Pixels>,
     /// Names behind the rows of `fc8`.
     pub(crate) identities: Option<Vec<String>>,
+    /// Parts of the file that belong to no layer, such as an optimizer's state.
+    pub(crate) left_out: Vec<String>,
     /// Whether the file says in which order its network flattens `pool5`, and does not leave it
     /// to be taken for granted.
     pub(crate) states_flattening: bool,
@@ -39,36 +66,65 @@ pub(crate) struct SourceMetadata {
 
 /// A file of one format.
 pub(crate) trait Reader {
-    /// The order of axes in this format's arrays.
-    fn axes(&self) -> Axes;
-
     /// Every layer, in the order of the network where the source has one.
     fn layers(&self) -> &[SourceLayer];
 
     /// What the source says of itself.
     fn metadata(&self) -> &SourceMetadata;
 
+    /// The file that is read.
+    fn source(&self) -> &Source;
+
     /// The values of one of the arrays, in row-major order of its shape.
     fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error>;
 }
 
 /// The reader for a source's format.
-pub(crate) fn open(source: Source) -> Result<Box<dyn Reader>, Error> {
+pub(crate) fn open(
+    source: Source,
+    keras_backend: Option<KerasBackend>,
+) -> Result<Box<dyn Reader>, Error> {
     let (path, format) = (source.path.clone(), source.format);
     let reader: Box<dyn Reader> = match format {
-        Format::Hdf5 => Box::new(keras::KerasReader::open(source)?),
+        Format::Hdf5 => Box::new(keras::KerasReader::open(source, keras_backend)?),
+        Format::KerasArchive => Box::new(keras::KerasReader::open_archive(source)?),
         Format::Safetensors => Box::new(safetensors::SafetensorsReader::open(source)?),
-        format => return Err(Error::NotReadableYet { path, format }),
+        Format::Zip => return Err(Error::OtherArchive { path }),
+        _ => todo!(),
     };
     // Names are printed from here on, and a damaged one could write all over a terminal.
     let arrays = reader.layers().iter().flat_map(|layer| &layer.arrays).map(|array| &array.name);
-    let mut names = reader.layers().iter().map(|layer| &layer.name).chain(arrays);
-    match names.find(|name| name.contains(char::is_control)) {
+    let names = reader.layers().iter().map(|layer| &layer.name).chain(arrays);
+    match names.chain(&reader.metadata().left_out).find(|name| name.contains(char::is_control)) {
         Some(name) => {
             Err(Error::Damaged { path, format, reason: format!("{name:?} is no name of a layer") })
         }
         None => Ok(reader),
     }
+}
+
+thread_local! {
+    /// Whether this thread runs something whose panics become errors.
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs another crate's code on untrusted bytes; a panic in it means that they are damaged, and is
+/// not reported in any other way.
+fn guarded<T>(source: &Source, parse: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !IS_GUARDED.get() {
+                report(panic);
+            }
+        }));
+    });
+    let was_guarded = IS_GUARDED.replace(true);
+    // Whatever a panic leaves half done is dropped with the reader, as no caller retries.
+    let result = catch_unwind(AssertUnwindSafe(parse));
+    IS_GUARDED.set(was_guarded);
+    result.unwrap_or_else(|_| Err(source.damaged("the reader failed on it")))
 }
 
 /// Text that may hold parts of an untrusted file, made fit for one line on a terminal.
@@ -82,4 +138,20 @@ fn printable(text: &str) -> String {
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SourceFormat;
+
+    #[test]
+    fn panics_become_errors_that_name_the_format() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"\x89HDF\r\n\x1a\n").unwrap();
+        let source = Source::open(file.path(), SourceFormat::Auto).unwrap();
+        let result: Result<(), Error> = guarded(&source, || panic!("as a damaged file may do"));
+        assert!(matches!(result, Err(Error::Damaged { format: Format::Hdf5, .. })));
+        assert!(guarded(&source, || Ok(1)).is_ok());
+    }
 }

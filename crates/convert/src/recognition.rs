@@ -1,12 +1,13 @@
 //! VGG16 found in a list of named layers, by their names or else by their order and shapes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use model::architecture::CONVOLUTIONS_PER_BLOCK;
 
 use crate::Error;
-use crate::axes::{Axes, Order};
+use crate::axes::{Axes, Kernel, Order};
 use crate::reader::{SourceArray, SourceLayer};
 
 /// What the layers of the backbone were recognised by.
@@ -16,8 +17,21 @@ pub enum Naming {
     Vggface,
     /// The names in Keras's own VGG16: `block1_conv1` .. `block5_conv3`.
     Keras,
+    /// torchvision's places in a list: `features.0` .. `features.28`.
+    Torchvision,
     /// Their order and shapes alone.
     Order,
+}
+
+impl fmt::Display for Naming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vggface => "VGGFace's layer names",
+            Self::Keras => "Keras's layer names",
+            Self::Torchvision => "torchvision's layer names",
+            Self::Order => "the order and shapes of its layers",
+        })
+    }
 }
 
 /// A parameter of VGG16 and the array that holds it.
@@ -48,13 +62,8 @@ pub(crate) struct Network<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::NotVgg16`] if anything is missing, left over, or of a shape that does not fit;
-/// [`Error::KerasOrder`] if kernels are in the order of Keras's Theano backend.
-pub(crate) fn recognize<'a>(
-    path: &Path,
-    layers: &'a [SourceLayer],
-    axes: Axes,
-) -> Result<Network<'a>, Error> {
+/// [`Error::NotVgg16`] if anything is missing, left over, or of a shape that does not fit.
+pub(crate) fn recognize<'a>(path: &Path, layers: &'a [SourceLayer]) -> Result<Network<'a>, Error> {
     let misfit = |misfit| Error::NotVgg16 { path: path.to_owned(), misfit, found: summary(layers) };
     let weighted = layers
         .iter()
@@ -62,20 +71,7 @@ pub(crate) fn recognize<'a>(
         .map(Weighted::new)
         .collect::<Result<Vec<_>, _>>()
         .map_err(misfit)?;
-    let theanos = |layer: &&Weighted<'_>| is_theano_kernel(&layer.weight.shape);
-    if axes == Axes::ChannelsLast
-        && let Some(layer) = weighted.iter().find(theanos)
-    {
-        return Err(Error::KerasOrder {
-            path: path.to_owned(),
-            expected: "(row, column, in, out)",
-            found: format!(
-                "`{}` of shape {:?}, which is Theano's (out, in, row, column)",
-                layer.weight.name, layer.weight.shape
-            ),
-        });
-    }
-    vgg16(&weighted, axes).map_err(misfit)
+    vgg16(&weighted).map_err(misfit)
 }
 
 /// A layer with parameters, known to have two.
@@ -84,6 +80,7 @@ struct Weighted<'a> {
     name: &'a str,
     weight: &'a SourceArray,
     bias: &'a SourceArray,
+    axes: Axes,
 }
 
 impl<'a> Weighted<'a> {
@@ -94,7 +91,7 @@ impl<'a> Weighted<'a> {
                     && bias.shape.len() == 1
                     && !weight.shape.contains(&0) =>
             {
-                Ok(Self { name: &layer.name, weight, bias })
+                Ok(Self { name: &layer.name, weight, bias, axes: layer.axes })
             }
             [weight] if matches!(weight.shape.len(), 2 | 4) => {
                 Err(format!("`{}` has no bias", layer.name))
@@ -114,20 +111,16 @@ impl<'a> Weighted<'a> {
     }
 }
 
-/// Whether a kernel can only be (out, in, 3, 3).
-fn is_theano_kernel(shape: &[usize]) -> bool {
-    matches!(*shape, [first, second, 3, 3] if (first, second) != (3, 3))
-}
-
 /// The network behind the layers, or the first thing that does not fit.
-fn vgg16<'a>(layers: &[Weighted<'a>], axes: Axes) -> Result<Network<'a>, String> {
+fn vgg16<'a>(layers: &[Weighted<'a>]) -> Result<Network<'a>, String> {
     let (backbone, head) = split(layers);
     let all_of = |naming| {
         backbone.iter().all(|layer| known(layer.name).is_some_and(|(found, _)| found == naming))
     };
-    let naming = [Naming::Keras, Naming::Vggface].into_iter().find(|&naming| all_of(naming));
-    let (backbone, channels) = backbone_parameters(&backbone, axes)?;
-    let head = head_parameters(&head, channels, axes)?;
+    let namings = [Naming::Keras, Naming::Vggface, Naming::Torchvision];
+    let naming = namings.into_iter().find(|&naming| all_of(naming));
+    let (backbone, channels) = backbone_parameters(&backbone)?;
+    let head = head_parameters(&head, channels)?;
     Ok(Network { naming: naming.unwrap_or(Naming::Order), backbone, head })
 }
 
@@ -147,18 +140,32 @@ fn split<'a>(layers: &[Weighted<'a>]) -> (Vec<Weighted<'a>>, Vec<Weighted<'a>>) 
     (backbone, head)
 }
 
-/// VGGFace's name for a layer that carries it, or that of its like in Keras's own VGG16.
+/// Places of the convolutions in torchvision's list of layers, between `ReLU`s and poolings.
+///
+/// # Source
+///
+/// torchvision 0.30, `models/vgg.py`, configuration `D`. Its dense layers, `classifier.0`, `.3` and
+/// `.6`, are told by their order: heads that people put in their place use other numbers.
+const TORCHVISION_PLACES: [usize; 13] = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
+
+/// VGGFace's name for a layer that carries it, or that of its like in Keras's own VGG16 or in
+/// torchvision's, whatever stands in front of it.
 fn known(layer: &str) -> Option<(Naming, String)> {
-    match layer {
-        "fc6" | "fc7" | "fc8" => return Some((Naming::Vggface, layer.to_owned())),
+    let (rest, last) = layer.rsplit_once(['.', '/']).unwrap_or(("", layer));
+    match last {
+        "fc6" | "fc7" | "fc8" => return Some((Naming::Vggface, last.to_owned())),
         "fc1" => return Some((Naming::Keras, "fc6".to_owned())),
         "fc2" => return Some((Naming::Keras, "fc7".to_owned())),
         "predictions" => return Some((Naming::Keras, "fc8".to_owned())),
         _ => {}
     }
-    let (naming, name) = match layer.strip_prefix("block") {
+    if rest.rsplit(['.', '/']).next() == Some("features") {
+        let place = TORCHVISION_PLACES.iter().position(|place| place.to_string() == last)?;
+        return convolution_names().nth(place).map(|name| (Naming::Torchvision, name));
+    }
+    let (naming, name) = match last.strip_prefix("block") {
         Some(rest) => (Naming::Keras, format!("conv{}", rest.replacen("_conv", "_", 1))),
-        None => (Naming::Vggface, layer.to_owned()),
+        None => (Naming::Vggface, last.to_owned()),
     };
     convolution_names().any(|convolution| convolution == name).then_some((naming, name))
 }
@@ -197,10 +204,7 @@ fn assign<'a>(
 }
 
 /// Weights and biases of the convolutions, and the channels they end in.
-fn backbone_parameters<'a>(
-    layers: &[Weighted<'a>],
-    axes: Axes,
-) -> Result<(Vec<Parameter<'a>>, usize), String> {
+fn backbone_parameters<'a>(layers: &[Weighted<'a>]) -> Result<(Vec<Parameter<'a>>, usize), String> {
     let names: Vec<String> = convolution_names().collect();
     let assigned = assign(layers, &names)?;
     let mut parameters = Vec::new();
@@ -209,7 +213,7 @@ fn backbone_parameters<'a>(
         let Some(layer) = assigned.get(&name) else {
             return Err(format!("`{name}` is missing"));
         };
-        let Some(kernel) = axes.kernel(&layer.weight.shape) else {
+        let Some(kernel) = layer.axes.kernel(&layer.weight.shape) else {
             return Err(format!("`{}` is no convolution", layer.name));
         };
         let is_first = name.ends_with("_1");
@@ -225,7 +229,7 @@ fn backbone_parameters<'a>(
         }
         channels = kernel.outputs;
         let shape = vec![channels, kernel.inputs, 3, 3];
-        push(&mut parameters, &name, *layer, shape, axes.order([9, kernel.inputs, channels]))?;
+        push(&mut parameters, &name, *layer, shape, layer.axes.kernel_order(kernel))?;
     }
     Ok((parameters, channels))
 }
@@ -234,7 +238,6 @@ fn backbone_parameters<'a>(
 fn head_parameters<'a>(
     layers: &[Weighted<'a>],
     channels: usize,
-    axes: Axes,
 ) -> Result<Vec<Parameter<'a>>, String> {
     let order: &[&str] = match layers.len() {
         0 | 1 => &["fc8"],
@@ -250,7 +253,7 @@ fn head_parameters<'a>(
     let mut before = Before::Pool5 { channels };
     for (name, layer) in assigned {
         let shape = &layer.weight.shape;
-        let Some(extents) = dense_extents(shape, axes, before) else {
+        let Some(order) = dense_order(shape, layer.axes, before) else {
             let before = match before {
                 Before::Pool5 { channels } => format!("{channels} channels of a square"),
                 Before::Dense { units } => format!("{units} units"),
@@ -260,9 +263,8 @@ fn head_parameters<'a>(
                 layer.name
             ));
         };
-        let [places, inputs, outputs] = extents;
-        let shape = vec![outputs, inputs * places];
-        push(&mut parameters, &name, layer, shape, axes.order(extents))?;
+        let Kernel { rows, columns, inputs, outputs } = order.extents;
+        push(&mut parameters, &name, layer, vec![outputs, inputs * rows * columns], order)?;
         before = Before::Dense { units: outputs };
     }
     Ok(parameters)
@@ -277,24 +279,27 @@ enum Before {
     Dense { units: usize },
 }
 
-/// Extents of (place, in, out) of a dense weight, or of a kernel in its stead, if it fits.
-fn dense_extents(shape: &[usize], axes: Axes, before: Before) -> Option<[usize; 3]> {
+/// Where the values of a dense weight stand, or of a kernel in its stead, if it fits.
+fn dense_order(shape: &[usize], axes: Axes, before: Before) -> Option<Order> {
     let (Before::Pool5 { channels: expected } | Before::Dense { units: expected }) = before;
-    let (places, inputs, outputs) = match (axes.kernel(shape), axes.dense(shape)) {
-        (Some(kernel), _) if kernel.rows == kernel.columns => {
-            (kernel.rows.checked_mul(kernel.columns)?, kernel.inputs, kernel.outputs)
-        }
+    let (extents, is_kernel) = match (axes.kernel(shape), axes.dense(shape)) {
+        (Some(kernel), _) if kernel.rows == kernel.columns => (kernel, true),
         (_, Some((features, outputs))) if features % expected == 0 => {
-            (features / expected, expected, outputs)
+            let side = (features / expected).isqrt();
+            (Kernel { rows: side, columns: side, inputs: expected, outputs }, false)
         }
         _ => return None,
     };
-    let places_fit = match before {
-        Before::Pool5 { .. } => places.isqrt().pow(2) == places,
-        Before::Dense { .. } => places == 1,
+    let features = extents.rows.checked_mul(extents.columns)?.checked_mul(extents.inputs)?;
+    extents.values()?;
+    let sides_fit = match before {
+        Before::Pool5 { .. } => true,
+        Before::Dense { .. } => extents.rows == 1,
     };
-    let fits = places_fit && inputs == expected && places.checked_mul(inputs).is_some();
-    fits.then_some([places, inputs, outputs])
+    let is_square = is_kernel || axes.dense(shape).is_some_and(|(inputs, _)| inputs == features);
+    let fits = sides_fit && is_square && extents.inputs == expected;
+    let order = if is_kernel { axes.kernel_order(extents) } else { axes.dense_order(extents) };
+    fits.then_some(order)
 }
 
 /// Adds a layer's weight and its bias, which must have one value for each output.
@@ -315,7 +320,7 @@ fn push<'a>(
     let weight = format!("{name}.weight");
     let bias = format!("{name}.bias");
     parameters.push(Parameter { name: weight, shape, array: layer.weight, order });
-    let order = Order::Kept;
+    let order = Order::bias(bias_shape[0]);
     parameters.push(Parameter { name: bias, shape: bias_shape, array: layer.bias, order });
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use crate::{Conversion, Naming};
+use crate::Conversion;
 
 /// One line a parameter, aligned, then where it came from and what is to be known about it.
+/// [`Conversion::findings`] are left to the caller.
 impl fmt::Display for Conversion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = vec![["in the source", "here", "shape", "mean", "std"].map(str::to_owned)];
@@ -28,17 +29,20 @@ impl fmt::Display for Conversion {
         }
         let parameters: usize =
             self.converted.iter().map(|line| line.shape.iter().product::<usize>()).sum();
-        let naming = match self.naming {
-            Naming::Vggface => "VGGFace's layer names",
-            Naming::Keras => "Keras's layer names",
-            Naming::Order => "the order and shapes of its layers",
-        };
         writeln!(f, "parameters     {parameters}")?;
-        writeln!(f, "recognised by  {naming}, in {}", self.format)?;
+        writeln!(f, "recognized by  {}, in {}", self.naming, self.format)?;
+        writeln!(f, "pixels         {}, {}", self.pixels, self.pixels_reason)?;
         writeln!(f, "normalization  {}, {}", self.normalization, self.normalization_reason)?;
         match self.left_out.as_slice() {
             [] => writeln!(f, "left out       nothing")?,
             names => writeln!(f, "left out       {}", names.join(", "))?,
+        }
+        if self.identities > 0 {
+            writeln!(f, "identities     {}", self.identities)?;
+        }
+        for (place, sighting) in self.sightings.iter().enumerate() {
+            let title = if place == 0 { "sees" } else { "" };
+            writeln!(f, "{title:<13}  {:.4} {}", sighting.probability, sighting.identity)?;
         }
         writeln!(f, "source sha256  {}", self.source_sha256)?;
         write!(f, "result sha256  {}", self.sha256)

@@ -1,335 +1,126 @@
-//! The file to convert: its bytes, their SHA-256, and its format, told by content alone.
+//! The file to convert: its format, its SHA-256, and any stretch of its bytes.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::format::told;
+use crate::{Error, Format, SourceFormat};
 
 /// How much of a file is looked at to tell its format: enough for an HDF5 signature behind the
 /// largest user block in use (MATLAB's 512 bytes) and for the first names in a zip archive.
 const HEAD_BYTES: u64 = 64 * 1024;
 
-/// The formats that can be asked for by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum SourceFormat {
-    /// Whatever the content shows.
-    Auto,
-    /// Keras's HDF5: `save_weights` and `model.save`.
-    Keras,
-    /// Caffe's `.caffemodel`.
-    Caffe,
-    /// MatConvNet's `.mat`.
-    Matconvnet,
-    /// PyTorch's `.pth`.
-    Pytorch,
-    /// Torch7's `.t7`.
-    Torch7,
-    /// This project's own files.
-    Safetensors,
-}
-
-/// What a file is, by its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// HDF5, in which Keras stores weights and, formerly, whole models.
-    Hdf5,
-    /// Safetensors.
-    Safetensors,
-    /// Keras 3's zip archive of a configuration and an HDF5 file.
-    KerasArchive,
-    /// PyTorch's zip archive.
-    PytorchArchive,
-    /// A pickle, PyTorch's format before 1.6.
-    Pickle,
-    /// Some other zip archive.
-    Zip,
-    /// MATLAB's version 5 or 7, in which MatConvNet stores networks.
-    Matlab,
-    /// MATLAB's version 7.3, which is HDF5 but not Keras's.
-    Matlab73,
-    /// Torch7's serialised objects.
-    Torch7,
-    /// Caffe's protocol buffer.
-    Caffe,
-}
+/// Bytes that are digested at a time.
+const BLOCK_BYTES: usize = 1 << 20;
 
 /// The largest file that is read: seven times VGGFace's, and twice that in f64 with an optimizer.
 pub(crate) const MAX_BYTES: u64 = 4 << 30;
 
-/// A file in memory.
+/// A file that has been digested, and is read again piece by piece.
+#[derive(Debug)]
 pub(crate) struct Source {
-    /// Where it was read.
+    /// Where it lies.
     pub(crate) path: PathBuf,
     /// What it is.
     pub(crate) format: Format,
-    /// All of it.
-    pub(crate) bytes: Vec<u8>,
     /// In hexadecimal.
     pub(crate) sha256: String,
+    file: File,
+    size: u64,
+    modified: Option<SystemTime>,
 }
 
 impl Source {
-    /// Reads a file whose content agrees with the format asked for.
-    pub(crate) fn read(path: &Path, from: SourceFormat) -> Result<Self, Error> {
+    /// Opens a file whose content agrees with the format asked for, and digests it.
+    pub(crate) fn open(path: &Path, from: SourceFormat) -> Result<Self, Error> {
         let failed = |source| Error::Read { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(|source| match source.kind() {
             ErrorKind::NotFound => Error::NotFound { path: path.to_owned() },
             _ => failed(source),
         })?;
-        let found = file.metadata().map_err(failed)?.len();
-        if MAX_BYTES < found {
-            return Err(Error::TooLarge { path: path.to_owned(), found, limit: MAX_BYTES });
+        let metadata = file.metadata().map_err(failed)?;
+        let size = metadata.len();
+        if MAX_BYTES < size {
+            return Err(Error::TooLarge { path: path.to_owned(), found: size, limit: MAX_BYTES });
         }
-        let mut bytes = Vec::new();
-        (&mut file).take(HEAD_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-        let format = told(path, &bytes, from)?;
-        file.read_to_end(&mut bytes).map_err(failed)?;
-        let mut sha256 = String::new();
-        for byte in Sha256::digest(&bytes) {
-            write!(sha256, "{byte:02x}").expect("writing to a string does not fail");
+        let mut head = Vec::new();
+        (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
+        let format = told(path, &head, from)?;
+        let sha256 = digest(&mut file, head).map_err(failed)?;
+        let modified = metadata.modified().ok();
+        Ok(Self { path: path.to_owned(), format, sha256, file, size, modified })
+    }
+
+    /// Bytes in the file.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The bytes from `offset` on, as many as asked for; [`Error::Damaged`] if the file ends
+    /// before, which is found out before anything is allocated.
+    pub(crate) fn bytes(&self, offset: u64, count: u64) -> Result<Vec<u8>, Error> {
+        let end = offset.checked_add(count).filter(|&end| end <= self.size);
+        let (Some(_), Ok(count)) = (end, usize::try_from(count)) else {
+            return Err(self.damaged(format!(
+                "it has {} bytes, {count} are expected from {offset} on",
+                self.size
+            )));
+        };
+        let mut bytes = vec![0; count];
+        let mut read = || {
+            (&self.file).seek(SeekFrom::Start(offset))?;
+            (&self.file).read_exact(&mut bytes)
+        };
+        read().map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        Ok(bytes)
+    }
+
+    /// All of the file.
+    pub(crate) fn all(&self) -> Result<Vec<u8>, Error> {
+        self.bytes(0, self.size)
+    }
+
+    /// The file itself, for a reader that seeks in it.
+    pub(crate) fn file(&self) -> Result<File, Error> {
+        let failed = |source| Error::Read { path: self.path.clone(), source };
+        self.file.try_clone().map_err(failed)
+    }
+
+    /// That the file's own structure does not hold.
+    pub(crate) fn damaged(&self, reason: impl Into<String>) -> Error {
+        Error::Damaged { path: self.path.clone(), format: self.format, reason: reason.into() }
+    }
+
+    /// Refuses a file that somebody has written to since it was digested.
+    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
+        let failed = |source| Error::Read { path: self.path.clone(), source };
+        let metadata = self.file.metadata().map_err(failed)?;
+        if (metadata.len(), metadata.modified().ok()) == (self.size, self.modified) {
+            return Ok(());
         }
-        Ok(Self { path: path.to_owned(), format, bytes, sha256 })
+        Err(Error::Changed { path: self.path.clone() })
     }
 }
 
-impl SourceFormat {
-    /// Whether a file of this format is what was asked for.
-    fn covers(self, format: Format) -> bool {
-        match self {
-            Self::Auto => true,
-            Self::Keras => matches!(format, Format::Hdf5 | Format::KerasArchive),
-            Self::Caffe => format == Format::Caffe,
-            Self::Matconvnet => matches!(format, Format::Matlab | Format::Matlab73),
-            Self::Pytorch => matches!(format, Format::PytorchArchive | Format::Pickle),
-            Self::Torch7 => format == Format::Torch7,
-            Self::Safetensors => format == Format::Safetensors,
+/// SHA-256 of `head` and what follows it in the file, in hexadecimal.
+fn digest(file: &mut File, head: Vec<u8>) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    hasher.update(&head);
+    let mut bytes = head;
+    bytes.resize(BLOCK_BYTES, 0);
+    loop {
+        match file.read(&mut bytes)? {
+            0 => break,
+            count => hasher.update(&bytes[..count]),
         }
     }
-}
-
-impl fmt::Display for SourceFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Keras => "keras",
-            Self::Caffe => "caffe",
-            Self::Matconvnet => "matconvnet",
-            Self::Pytorch => "pytorch",
-            Self::Torch7 => "torch7",
-            Self::Safetensors => "safetensors",
-        })
-    }
-}
-
-impl Format {
-    /// Tells a file's format by its first bytes.
-    fn of(head: &[u8]) -> Option<Self> {
-        let contains = |name: &[u8]| head.windows(name.len()).any(|window| window == name);
-        if head.starts_with(b"PK\x03\x04") {
-            return Some(if contains(b"data.pkl") {
-                Self::PytorchArchive
-            } else if contains(b"model.weights.h5") || contains(b"metadata.json") {
-                Self::KerasArchive
-            } else {
-                Self::Zip
-            });
-        }
-        if head.starts_with(b"MATLAB 7.3 MAT-file") {
-            return Some(Self::Matlab73);
-        }
-        if head.starts_with(b"MATLAB 5.0 MAT-file") {
-            return Some(Self::Matlab);
-        }
-        // The signature stands at 0 or, behind a user block, at 512, 1024, 2048, ..
-        let at = std::iter::once(0).chain((9..usize::BITS).map(|power| 1 << power));
-        let mut signatures = at.map_while(|offset| head.get(offset..));
-        if signatures.any(|rest| rest.starts_with(b"\x89HDF\r\n\x1a\n")) {
-            return Some(Self::Hdf5);
-        }
-        if is_safetensors(head) {
-            return Some(Self::Safetensors);
-        }
-        // Protocols 2 to 5 begin with their number.
-        if matches!(head, [0x80, 2..=5, ..]) {
-            return Some(Self::Pickle);
-        }
-        if is_torch7(head) {
-            return Some(Self::Torch7);
-        }
-        is_caffe(head).then_some(Self::Caffe)
-    }
-
-    /// What to do with a file that cannot be read yet.
-    pub(crate) fn remedy(self) -> &'static str {
-        match self {
-            Self::KerasArchive => "unzip it and convert its `model.weights.h5`",
-            _ => "only Keras's HDF5 and safetensors can",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hdf5 => "HDF5",
-            Self::Safetensors => "safetensors",
-            Self::KerasArchive => "a Keras 3 archive (.keras)",
-            Self::PytorchArchive => "a PyTorch archive (.pth)",
-            Self::Pickle => "a pickle (PyTorch before 1.6)",
-            Self::Zip => "a zip archive",
-            Self::Matlab => "a MATLAB file (MatConvNet)",
-            Self::Matlab73 => "a MATLAB 7.3 file (MatConvNet)",
-            Self::Torch7 => "a Torch7 file (.t7)",
-            Self::Caffe => "a Caffe model",
-        })
-    }
-}
-
-/// The format of a file that begins with `head`, if it is the one asked for.
-fn told(path: &Path, head: &[u8], from: SourceFormat) -> Result<Format, Error> {
-    let path = path.to_owned();
-    if head.is_empty() {
-        return Err(Error::Empty { path });
-    }
-    if head.starts_with(b"version https://git-lfs.github.com/spec/") {
-        return Err(Error::LfsPointer { path });
-    }
-    if is_web_page(head) {
-        return Err(Error::WebPage { path });
-    }
-    match Format::of(head) {
-        Some(format) if from.covers(format) => Ok(format),
-        Some(format) => {
-            Err(Error::FormatMismatch { path, expected: from, found: format.to_string() })
-        }
-        None => {
-            let found = format!("\"{}\"", head[..head.len().min(8)].escape_ascii());
-            match from {
-                SourceFormat::Auto => Err(Error::UnknownFormat { path, found }),
-                _ => Err(Error::FormatMismatch {
-                    path,
-                    expected: from,
-                    found: format!("in no known format (it begins with {found})"),
-                }),
-            }
-        }
-    }
-}
-
-/// A download that ended on a page: HTML, or the XML in which object stores report errors.
-fn is_web_page(head: &[u8]) -> bool {
-    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    ["<!doctype html", "<html", "<?xml"].iter().any(|tag| {
-        text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))
-    })
-}
-
-/// Eight bytes of header length, then the header, a JSON object of at most 100 MB.
-fn is_safetensors(head: &[u8]) -> bool {
-    match head.split_first_chunk::<8>() {
-        Some((length, rest)) => {
-            rest.starts_with(b"{") && (2..=100_000_000).contains(&u64::from_le_bytes(*length))
-        }
-        None => false,
-    }
-}
-
-/// A table (type 3) or an object (type 4) with index 1, in binary or in ASCII.
-///
-/// # Source
-///
-/// torch7, `File.lua`: `TYPE_TABLE`, `TYPE_TORCH`, `writeObject`.
-fn is_torch7(head: &[u8]) -> bool {
-    matches!(head, [3 | 4, 0, 0, 0, 1, 0, 0, 0, ..])
-        || head.starts_with(b"3\n1\n")
-        || head.starts_with(b"4\n1\n")
-}
-
-/// A `NetParameter`: its name (field 1, a printable string), then one of the fields that may
-/// follow it: layers (2 formerly, 100 now), input (3), its dimensions (4) or its shape (8).
-///
-/// # Source
-///
-/// BVLC caffe, `src/caffe/proto/caffe.proto`, message `NetParameter`.
-fn is_caffe(head: &[u8]) -> bool {
-    let [0x0a, length @ ..=0x7f, rest @ ..] = head else {
-        return false;
-    };
-    match rest.split_at_checked(usize::from(*length)) {
-        Some((name, next)) => {
-            name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
-                && matches!(next, [0x12 | 0x1a | 0x20 | 0x42, ..] | [0xa2, 0x06, ..])
-        }
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tell(head: &[u8], from: SourceFormat) -> Result<Format, Error> {
-        told(Path::new("weights.bin"), head, from)
-    }
-
-    /// Beginnings of real files, as their writers make them.
-    const HEADS: [(&[u8], Format, SourceFormat); 13] = [
-        (b"\x89HDF\r\n\x1a\n\0", Format::Hdf5, SourceFormat::Keras),
-        (b"\x10\0\0\0\0\0\0\0{\"a\":", Format::Safetensors, SourceFormat::Safetensors),
-        (b"PK\x03\x04....metadata.json", Format::KerasArchive, SourceFormat::Keras),
-        (b"PK\x03\x04....archive/data.pkl", Format::PytorchArchive, SourceFormat::Pytorch),
-        (b"PK\x03\x04....weights.npy", Format::Zip, SourceFormat::Auto),
-        (b"\x80\x02\x8a\x0al\xfc\x9cF", Format::Pickle, SourceFormat::Pytorch),
-        (b"MATLAB 5.0 MAT-file, Platform", Format::Matlab, SourceFormat::Matconvnet),
-        (b"MATLAB 7.3 MAT-file, Platform", Format::Matlab73, SourceFormat::Matconvnet),
-        (b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1", Format::Torch7, SourceFormat::Torch7),
-        (b"\x03\0\0\0\x01\0\0\0", Format::Torch7, SourceFormat::Torch7),
-        (b"4\n1\n3\nV 1\n", Format::Torch7, SourceFormat::Torch7),
-        (b"\x0a\x12VGG_FACE_16_layers\x12\x50", Format::Caffe, SourceFormat::Caffe),
-        (b"\x0a\x03VGG\xa2\x06\x50", Format::Caffe, SourceFormat::Caffe),
-    ];
-
-    #[test]
-    fn formats_are_told_by_content() {
-        for (head, format, from) in HEADS {
-            assert_eq!(tell(head, SourceFormat::Auto).unwrap(), format, "{head:?}");
-            assert_eq!(tell(head, from).unwrap(), format, "{head:?}");
-        }
-    }
-
-    #[test]
-    fn hdf5_is_found_behind_a_user_block() {
-        for offset in [512, 1024, 4096] {
-            let mut head = vec![b' '; offset];
-            head.extend(b"\x89HDF\r\n\x1a\n");
-            assert_eq!(tell(&head, SourceFormat::Auto).unwrap(), Format::Hdf5);
-        }
-        assert!(
-            tell(&[b" ".repeat(100), b"\x89HDF\r\n\x1a\n".to_vec()].concat(), SourceFormat::Auto)
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn content_of_another_format_than_asked_for_is_refused() {
-        let error = tell(b"\x89HDF\r\n\x1a\n", SourceFormat::Caffe).unwrap_err();
-        assert!(matches!(error, Error::FormatMismatch { expected: SourceFormat::Caffe, .. }));
-        let error = tell(b"nonsense", SourceFormat::Keras).unwrap_err();
-        assert!(matches!(error, Error::FormatMismatch { .. }));
-    }
-
-    #[test]
-    fn what_is_no_file_of_weights_is_named() {
-        let auto = |head| tell(head, SourceFormat::Auto);
-        assert!(matches!(auto(b""), Err(Error::Empty { .. })));
-        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n";
-        assert!(matches!(auto(pointer), Err(Error::LfsPointer { .. })));
-        assert!(matches!(auto(b"\n  <!DOCTYPE html><html>"), Err(Error::WebPage { .. })));
-        assert!(matches!(auto(b"<?xml version=\"1.0\"?><Error>"), Err(Error::WebPage { .. })));
-        assert!(matches!(auto(b"hello"), Err(Error::UnknownFormat { .. })));
-    }
+    Ok(hasher.finalize().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    }))
 }

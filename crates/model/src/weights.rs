@@ -8,9 +8,11 @@ mod accounting;
 mod file;
 mod writing;
 
+use std::collections::BTreeMap;
+
 pub use accounting::{LoadReport, WrongShape, take};
 pub use file::WeightsFile;
-pub use writing::write;
+pub use writing::{Unnamed, WeightsWriter, write};
 
 /// Version of the files that [`write()`] makes and [`WeightsFile::read`] understands.
 pub const FORMAT_VERSION: u32 = 1;
@@ -29,6 +31,8 @@ pub struct Metadata {
     pub source_sha256: String,
     /// Names behind the rows of `fc8`, by label, where they are known.
     pub identities: Option<Vec<String>>,
+    /// What else there is to say, by key: how a conversion went. Nothing depends on it.
+    pub notes: BTreeMap<String, String>,
 }
 
 /// A digest in lower-case hexadecimal.

@@ -20,6 +20,7 @@ fn metadata() -> Metadata {
         source: "vgg_face.mat".to_owned(),
         source_sha256: "00ff".to_owned(),
         identities: Some(vec!["A.J. Buckley".to_owned(), "Zoë \"Z\" Kazan".to_owned()]),
+        notes: BTreeMap::new(),
     }
 }
 

@@ -12,6 +12,14 @@ pub enum Error {
         /// The folder asked for.
         path: PathBuf,
     },
+    /// A single photograph cannot be used: name another.
+    #[error("{} cannot be used as a photograph: {reason}", path.display())]
+    Photograph {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// Fewer than two people have enough usable photographs.
     #[error(
         "{found} people in {} have {min_faces} usable photographs or more, expected at least 2 \

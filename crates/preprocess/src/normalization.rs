@@ -17,15 +17,19 @@ pub enum Normalization {
     VggfaceV2,
     /// ImageNet's VGG16, "caffe" mode in Keras.
     Imagenet,
+    /// torchvision's VGG16 for ImageNet, once `convert-weights` has turned it to these pixels.
+    Torchvision,
     /// No subtraction; still BGR, 0-255.
     None,
 }
 
 impl Normalization {
-    const NAMED: [(&'static str, Self); 4] = [
+    /// All of them, by name.
+    pub const NAMED: [(&'static str, Self); 5] = [
         ("vggface-v1", Self::VggfaceV1),
         ("vggface-v2", Self::VggfaceV2),
         ("imagenet", Self::Imagenet),
+        ("torchvision", Self::Torchvision),
         ("none", Self::None),
     ];
 
@@ -34,12 +38,14 @@ impl Normalization {
     /// # Source
     ///
     /// keras-vggface bee3537, `utils.py`, `preprocess_input` versions 1 and 2;
-    /// keras-applications, `imagenet_utils.py`, mode `caffe`.
+    /// keras-applications, `imagenet_utils.py`, mode `caffe`; torchvision 0.30,
+    /// `transforms/_presets.py`, whose means of 0.485, 0.456 and 0.406 are of 255 here.
     pub fn bgr_means(self) -> [f32; 3] {
         match self {
             Self::VggfaceV1 => [93.5940, 104.7624, 129.1863],
             Self::VggfaceV2 => [91.4953, 103.8827, 131.0912],
             Self::Imagenet => [103.939, 116.779, 123.68],
+            Self::Torchvision => [103.53, 116.28, 123.675],
             Self::None => [0.0; 3],
         }
     }
@@ -47,12 +53,8 @@ impl Normalization {
 
 impl fmt::Display for Normalization {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::VggfaceV1 => "vggface-v1",
-            Self::VggfaceV2 => "vggface-v2",
-            Self::Imagenet => "imagenet",
-            Self::None => "none",
-        })
+        let named = Self::NAMED.into_iter().find(|(_, value)| value == self);
+        formatter.write_str(named.expect("every normalization has a name").0)
     }
 }
 
@@ -64,7 +66,7 @@ impl FromStr for Normalization {
             || Error::Setting {
                 name: "normalization",
                 found: format!("`{text}`"),
-                expected: "vggface-v1, vggface-v2, imagenet or none",
+                expected: "vggface-v1, vggface-v2, imagenet, torchvision or none",
             },
         )
     }

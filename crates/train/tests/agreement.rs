@@ -1,5 +1,7 @@
 //! What `preprocess` and `model` share without knowing each other.
 
+use std::collections::BTreeMap;
+
 use model::{Metadata, Widths, architecture::MIN_SIDE_PX};
 use preprocess::{Normalization, Side, normalize};
 
@@ -27,6 +29,7 @@ fn weights_name_normalizations_that_are_there() {
             source: String::new(),
             source_sha256: String::new(),
             identities: None,
+            notes: BTreeMap::new(),
         };
         let normalization: Normalization = metadata.normalization.parse().unwrap();
         assert_eq!(normalization.to_string(), name);

@@ -1,23 +1,27 @@
-//! This project's own files, such as a run's weights, out of which a backbone can be taken.
+//! Safetensors: this project's own files, such as a run's weights, out of which a backbone can be
+//! taken, and those of others under any names that are known.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 
-use clap::ValueEnum;
 use model::weights::FORMAT_VERSION;
-use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors};
+use safetensors::tensor::{Dtype, Metadata};
 
 use super::{Reader, SourceArray, SourceLayer, SourceMetadata, printable};
 use crate::axes::Axes;
-use crate::source::{Format, Source};
-use crate::{Error, Normalization};
+use crate::element::{ByteOrder, Element};
+use crate::source::Source;
+use crate::state_dict;
+use crate::{Error, Normalization, Pixels};
 
-/// A safetensors file under this project's names.
+/// The longest header that is read; the format itself allows 100 MB.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// A safetensors file.
 pub(super) struct SafetensorsReader {
-    path: PathBuf,
-    bytes: Vec<u8>,
+    source: Source,
     /// Where the arrays begin.
-    start: usize,
+    start: u64,
     header: Metadata,
     layers: Vec<SourceLayer>,
     metadata: SourceMetadata,
@@ -26,32 +30,35 @@ pub(super) struct SafetensorsReader {
 impl SafetensorsReader {
     /// Lists the layers of a file.
     pub(super) fn open(source: Source) -> Result<Self, Error> {
-        let Source { path, bytes, .. } = source;
-        let damaged = |error: SafeTensorError| Error::Damaged {
-            path: path.clone(),
-            format: Format::Safetensors,
-            reason: printable(&error.to_string()),
-        };
-        let (length, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let metadata = metadata(&path, header.metadata().as_ref())?;
-        let layers = layers(&header);
-        if layers.iter().all(|layer| layer.name != "conv1_1") {
-            let names: Vec<_> = layers.iter().take(3).map(|layer| &layer.name).collect();
-            return Err(Error::NotVgg16 {
-                path,
-                misfit: "no `conv1_1.weight`, and other names are not known in safetensors".into(),
-                found: format!("{} layers {names:?}", layers.len()),
-            });
+        let length = source.bytes(0, 8)?;
+        let length = u64::from_le_bytes(length.try_into().expect("eight bytes were asked for"));
+        if MAX_HEADER_BYTES < length {
+            return Err(source.damaged(format!("its header claims {length} bytes")));
         }
-        Ok(Self { path, start: 8 + length, bytes, header, layers, metadata })
+        let start = 8 + length;
+        let header: Metadata = serde_json::from_slice(&source.bytes(8, length)?)
+            .map_err(|error| source.damaged(printable(&error.to_string())))?;
+        let expected = start + header.data_len() as u64;
+        if source.size() != expected {
+            let found = source.size();
+            return Err(
+                source.damaged(format!("it has {found} bytes, its header describes {expected}"))
+            );
+        }
+        let metadata = metadata(&source.path, header.metadata().as_ref())?;
+        let mut arrays: Vec<SourceArray> = header
+            .tensors()
+            .into_iter()
+            .map(|(name, info)| SourceArray { name, shape: info.shape.clone() })
+            .collect();
+        // The format keeps no order of layers: `features.2` comes before `features.10`.
+        arrays.sort_by_cached_key(|array| state_dict::in_order_of_numbers(&array.name));
+        let layers = state_dict::layers(arrays, Axes::CHANNELS_FIRST);
+        Ok(Self { source, start, header, layers, metadata })
     }
 }
 
 impl Reader for SafetensorsReader {
-    fn axes(&self) -> Axes {
-        Axes::ChannelsFirst
-    }
-
     fn layers(&self) -> &[SourceLayer] {
         &self.layers
     }
@@ -60,32 +67,29 @@ impl Reader for SafetensorsReader {
         &self.metadata
     }
 
+    fn source(&self) -> &Source {
+        &self.source
+    }
+
     fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error> {
         let info = self.header.info(&array.name).expect("arrays are listed from this header");
-        if info.dtype != Dtype::F32 {
-            return Err(Error::ElementType {
-                path: self.path.clone(),
-                name: array.name.clone(),
-                found: info.dtype.to_string(),
-            });
-        }
+        let element = match info.dtype {
+            Dtype::F16 => Element::F16,
+            Dtype::BF16 => Element::Bf16,
+            Dtype::F32 => Element::F32,
+            Dtype::F64 => Element::F64,
+            other => {
+                return Err(Error::ElementType {
+                    path: self.source.path.clone(),
+                    name: array.name.clone(),
+                    found: other.to_string(),
+                });
+            }
+        };
         let (from, to) = info.data_offsets;
-        let bytes = &self.bytes[self.start + from..self.start + to];
-        let (values, _) = bytes.as_chunks();
-        Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
+        let bytes = self.source.bytes(self.start + from as u64, (to - from) as u64)?;
+        Ok(element.to_f32(&bytes, ByteOrder::LittleEndian))
     }
-}
-
-/// The layers by name; a layer's arrays are `weight`, then `bias`, then any other.
-fn layers(header: &Metadata) -> Vec<SourceLayer> {
-    let mut layers: BTreeMap<String, Vec<SourceArray>> = BTreeMap::new();
-    let tensors: BTreeMap<_, _> = header.tensors().into_iter().collect();
-    // Backwards, `weight` comes before `bias`.
-    for (name, info) in tensors.into_iter().rev() {
-        let layer = name.rsplit_once('.').map_or(name.as_str(), |(layer, _)| layer).to_owned();
-        layers.entry(layer).or_default().push(SourceArray { name, shape: info.shape.clone() });
-    }
-    layers.into_iter().map(|(name, arrays)| SourceLayer { name, arrays }).collect()
 }
 
 /// What the strings beside the tensors say, as `model::weights` writes them.
@@ -97,12 +101,15 @@ fn metadata(
     let wrong =
         |key, expected, found| Error::Metadata { path: path.to_owned(), key, expected, found };
     let version = FORMAT_VERSION.to_string();
-    if let Some(found) = get("format_version").filter(|found| **found != version) {
+    let Some(found) = get("format_version") else {
+        return Ok(SourceMetadata { states_flattening: true, ..SourceMetadata::default() });
+    };
+    if *found != version {
         let found = format!("{}, a version that this program does not know", printable(found));
         return Err(wrong("format_version", "1", found));
     }
     let normalization = get("normalization").map(|name| {
-        Normalization::from_str(name, false)
+        name.parse::<Normalization>()
             .map_err(|_| wrong("normalization", "the name of a normalization", format!("{name:?}")))
     });
     let identities = get("identities").map(|json| {
@@ -110,6 +117,11 @@ fn metadata(
             wrong("identities", "a JSON array of names", printable(&error.to_string()))
         })
     });
-    let (normalization, identities) = (normalization.transpose()?, identities.transpose()?);
-    Ok(SourceMetadata { normalization, identities, states_flattening: true })
+    Ok(SourceMetadata {
+        normalization: normalization.transpose()?,
+        identities: identities.transpose()?,
+        pixels: Some(Pixels::Bgr),
+        states_flattening: true,
+        ..SourceMetadata::default()
+    })
 }

@@ -9,7 +9,8 @@ fn layer(name: &str, shapes: &[&[usize]]) -> SourceLayer {
         name: format!("{name}/{number}"),
         shape: shape.to_vec(),
     };
-    SourceLayer { name: name.to_owned(), arrays: shapes.iter().enumerate().map(array).collect() }
+    let arrays = shapes.iter().enumerate().map(array).collect();
+    SourceLayer { name: name.to_owned(), arrays, axes: Axes::KERAS }
 }
 
 /// Keras's layers of blocks of so many convolutions, named by `name(block, convolution)`.
@@ -44,7 +45,7 @@ fn narrow() -> Vec<SourceLayer> {
 }
 
 fn recognized(layers: &[SourceLayer]) -> Result<Network<'_>, Error> {
-    recognize(Path::new("weights.h5"), layers, Axes::ChannelsLast)
+    recognize(Path::new("weights.h5"), layers)
 }
 
 /// The names of the dense weights that these layers are recognised as.
@@ -105,9 +106,11 @@ fn first_dense_layer_alone_is_reordered_over_channels() {
     let layers = [narrow(), vec![dense("fc6", 54, 7), dense("fc8", 7, 9)]].concat();
     let network = recognized(&layers).unwrap();
     let orders: Vec<Order> = network.head.iter().map(|parameter| parameter.order).collect();
-    let (fc6, fc8) = (Order::Reversed([9, 6, 7]), Order::Reversed([1, 7, 9]));
-    assert_eq!(orders, [fc6, Order::Kept, fc8, Order::Kept]);
-    assert_eq!(network.backbone[0].order, Order::Reversed([9, 3, 2]));
+    let extents = |side, inputs, outputs| Kernel { rows: side, columns: side, inputs, outputs };
+    let fc6 = Axes::KERAS.dense_order(extents(3, 6, 7));
+    let fc8 = Axes::KERAS.dense_order(extents(1, 7, 9));
+    assert_eq!(orders, [fc6, Order::bias(7), fc8, Order::bias(9)]);
+    assert_eq!(network.backbone[0].order, Axes::KERAS.kernel_order(extents(3, 3, 2)));
     assert_eq!(network.head[0].shape, [7, 54]);
 }
 
@@ -192,10 +195,35 @@ fn monstrous_shapes_do_not_overflow() {
 }
 
 #[test]
-fn kernels_in_theanos_order_are_named_as_such() {
-    let mut layers = narrow();
-    layers[0].arrays[0].shape = vec![2, 3, 3, 3];
-    assert!(matches!(recognized(&layers), Err(Error::KerasOrder { .. })));
+fn names_are_known_behind_any_prefix() {
+    let torchvision = |block, convolution| {
+        let place: usize =
+            CONVOLUTIONS_PER_BLOCK[..block - 1].iter().sum::<usize>() + convolution - 1;
+        format!("module.features.{}", TORCHVISION_PLACES[place])
+    };
+    let namings = [
+        (backbone(CONVOLUTIONS_PER_BLOCK, torchvision), Naming::Torchvision),
+        (
+            backbone(CONVOLUTIONS_PER_BLOCK, |b, c| format!("model.net.{}", vggface_name(b, c))),
+            Naming::Vggface,
+        ),
+        (backbone(CONVOLUTIONS_PER_BLOCK, |b, c| format!("a/{}", keras_name(b, c))), Naming::Keras),
+    ];
+    for (mut layers, naming) in namings {
+        layers.reverse();
+        let network = recognized(&layers).unwrap();
+        assert_eq!(network.naming, naming);
+        assert_eq!(network.backbone[0].shape, [2, 3, 3, 3]);
+    }
+}
+
+#[test]
+fn torchvisions_dense_layers_are_told_by_their_order() {
+    let dense = |name: &str, inputs, units| layer(name, &[&[inputs, units], &[units]]);
+    let own =
+        [dense("classifier.0", 24, 7), dense("classifier.3", 7, 8), dense("classifier.6", 8, 9)];
+    assert_eq!(head(&own), ["fc6.weight", "fc7.weight", "fc8.weight"]);
+    assert_eq!(head(&[dense("classifier.0", 24, 9)]), ["fc8.weight"]);
 }
 
 #[test]

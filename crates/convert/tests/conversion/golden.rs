@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, safetensors};
-use convert::{Conversion, Error, Layers, Request, SourceFormat};
+use convert::{Conversion, Error, Request};
 use indicatif::ProgressBar;
 
 /// A file beside the scripts that wrote them.
@@ -20,13 +20,7 @@ pub(crate) fn expected() -> BTreeMap<String, Tensor> {
 
 /// A conversion of everything, with nothing asked for.
 pub(crate) fn request(file: &Path, out: &Path) -> Request {
-    Request {
-        file: file.to_owned(),
-        out: out.to_owned(),
-        from: SourceFormat::Auto,
-        normalization: None,
-        layers: Layers::All,
-    }
+    Request::new(file, out)
 }
 
 /// The bits of a tensor's values: bit-equal and nothing less.

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
-use convert::{Error, Format, Layers, Normalization, NormalizationReason, Request, SourceFormat};
+use convert::{
+    Error, Format, Layers, Normalization, NormalizationReason, Pixels, Request, SourceFormat,
+};
 use model::{Metadata, WeightsFile};
 use tempfile::TempDir;
 
@@ -26,6 +28,7 @@ fn trained() -> (TempDir, Request, BTreeMap<String, Tensor>) {
         source: "runs/lfw".to_owned(),
         source_sha256: "00".to_owned(),
         identities: Some(NAMES.map(str::to_owned).to_vec()),
+        notes: BTreeMap::new(),
     };
     model::weights::write(&file, &tensors, &metadata).unwrap();
     let request = request(&file, &folder.path().join("base.safetensors"));
@@ -95,23 +98,24 @@ fn source_is_never_written_over() {
 }
 
 #[test]
-fn foreign_names_and_types_are_refused() {
-    let (folder, request, tensors) = trained();
+fn integers_are_refused() {
+    let (folder, request, mut tensors) = trained();
+    let file = folder.path().join("foreign.safetensors");
     let write = |tensors: &BTreeMap<String, Tensor>| {
-        let file = folder.path().join("foreign.safetensors");
         let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         candle_core::safetensors::save(&tensors, &file).unwrap();
-        convert(&Request { file, ..request.clone() })
+        let pixels = Some(Pixels::Bgr);
+        convert(&Request { file: file.clone(), pixels, ..request.clone() })
     };
-    let torch = [("features.0.weight", "conv1_1.weight"), ("features.0.bias", "conv1_1.bias")];
-    let torch = torch.map(|(theirs, ours)| (theirs.to_owned(), tensors[ours].clone()));
-    assert!(matches!(write(&BTreeMap::from(torch)), Err(Error::NotVgg16 { .. })));
-
-    let half = |tensor: &Tensor| tensor.to_dtype(candle_core::DType::F16).unwrap();
-    let halves = tensors.iter().map(|(name, tensor)| (name.clone(), half(tensor))).collect();
-    assert!(matches!(write(&halves), Err(Error::ElementType { .. })));
-
     assert!(write(&tensors).is_ok(), "metadata are not needed");
+    let integers = tensors["fc7.bias"].to_dtype(candle_core::DType::U32).unwrap();
+    tensors.insert("fc7.bias".to_owned(), integers);
+    match write(&tensors) {
+        Err(Error::ElementType { name, found, .. }) => {
+            assert_eq!((name.as_str(), found.as_str()), ("fc7.bias", "U32"));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -9,8 +9,12 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use super::{FORMAT_VERSION, Metadata, hexadecimal};
-use crate::architecture::CONVOLUTIONS_PER_BLOCK;
-use crate::{Error, Widths};
+use crate::architecture::{CONVOLUTIONS_PER_BLOCK, MIN_SIDE_PX};
+use crate::{Architecture, Classifier, Error, Head, Widths};
+
+/// The keys of [`Metadata`]'s fields; all others are its notes.
+const KEYS: [&str; 5] =
+    ["format_version", "normalization", "source", "source_sha256", "identities"];
 
 /// A file of weights, whole in memory.
 #[derive(Debug, Clone)]
@@ -146,6 +150,42 @@ impl WeightsFile {
         };
         Ok(Widths { blocks, fc })
     }
+
+    /// The network whose weights these are, for the smallest images that its dense layers take,
+    /// or for VGG16's 224 pixels where it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherNetwork`] if the convolutions are not VGG16's, or the dense layers are not
+    /// those of one of its heads.
+    pub fn architecture(&self) -> Result<Architecture, Error> {
+        let widths = self.widths()?;
+        let shape = |name: &str| match self.tensors.get(name).map(Tensor::dims) {
+            Some(&[outputs, inputs]) => Some((outputs, inputs)),
+            _ => None,
+        };
+        let (fc6, fc7, fc8) = (shape("fc6.weight"), shape("fc7.weight"), shape("fc8.weight"));
+        let (head, features) = match (fc6, fc7, fc8) {
+            (None, None, None) => {
+                return Ok(Architecture { widths, side_px: 224, classifier: None });
+            }
+            (Some((_, features)), Some(_), Some(_)) => (Head::Vggface, features),
+            (Some((_, features)), None, Some(_)) => (Head::Seed, features),
+            (None, None, Some((_, features))) => (Head::Linear, features),
+            _ => {
+                return Err(Error::OtherNetwork {
+                    path: self.path.clone(),
+                    expected: "dense layers that end in `fc8`".to_owned(),
+                    found: "`fc6` without it".to_owned(),
+                });
+            }
+        };
+        let num_classes = fc8.map_or(0, |(outputs, _)| outputs);
+        let places = features / widths.blocks[4];
+        let side_px = (places.isqrt() << CONVOLUTIONS_PER_BLOCK.len()).max(MIN_SIDE_PX);
+        let classifier = Some(Classifier { head, num_classes });
+        Ok(Architecture { widths, side_px, classifier })
+    }
 }
 
 /// Why the safetensors crate refused these bytes.
@@ -211,12 +251,19 @@ fn parse_metadata(
                 .map_err(|_| wrong("identities", "a JSON array of names".to_owned(), Some(json)))?,
         ),
     };
+    let notes = strings
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !KEYS.contains(&key.as_str()))
+        .map(|(key, note)| (key.clone(), note.clone()))
+        .collect();
     Ok(Metadata {
         format_version: FORMAT_VERSION,
         normalization: text("normalization", "the name of a normalization")?,
         source: text("source", "where the weights come from")?,
         source_sha256: text("source_sha256", "a SHA-256")?,
         identities,
+        notes,
     })
 }
 

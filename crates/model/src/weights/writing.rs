@@ -1,16 +1,18 @@
 //! Writing a file of weights, whole or not at all.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use super::{Metadata, hexadecimal};
-use crate::Error;
+use crate::{Error, ParameterSpec};
 
 /// Floats that are turned into bytes at a time.
 const CHUNK: usize = 1 << 14;
@@ -18,8 +20,7 @@ const CHUNK: usize = 1 << 14;
 /// Writes tensors and metadata to a safetensors file and returns its SHA-256 in hexadecimal.
 ///
 /// The file appears under its name only when it is complete. The same tensors and metadata give
-/// the same bytes: the safetensors crate would write its metadata in random order, so the header
-/// is put together here.
+/// the same bytes.
 ///
 /// # Errors
 ///
@@ -32,37 +33,166 @@ pub fn write(
     if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| tensor.dtype() != DType::F32) {
         return Err(Error::DType { name: name.clone(), found: tensor.dtype() });
     }
-    let failed = |source| Error::Io { action: "write", path: path.to_owned(), source };
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
+    let parameter = |(name, tensor): (&String, &Tensor)| ParameterSpec {
+        name: name.clone(),
+        shape: tensor.dims().to_vec(),
     };
-    let mut builder = tempfile::Builder::new();
-    // Readable by whom the umask allows, as any other file that a program makes.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(parent).map_err(failed)?;
-    let mut output = Hashing { inner: BufWriter::new(file), hasher: Sha256::new() };
-    let header = header(tensors, metadata);
-    output.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
-    output.write_all(header.as_bytes()).map_err(failed)?;
+    let parameters: Vec<ParameterSpec> = tensors.iter().map(parameter).collect();
+    let mut writer = WeightsWriter::create(path, parameters, metadata)?;
     for tensor in tensors.values() {
-        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-        for chunk in values.chunks(CHUNK) {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
-            output.write_all(&bytes).map_err(failed)?;
-        }
+        writer.append(&tensor.flatten_all()?.to_vec1::<f32>()?)?;
     }
-    let file = output.inner.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(hexadecimal(&output.hasher.finalize()))
+    writer.finish(metadata)?.keep()
 }
 
-/// The JSON header: metadata, then the tensors in the order of their names, padded with blanks
-/// to a multiple of eight bytes as the format advises.
-fn header(tensors: &BTreeMap<String, Tensor>, metadata: &Metadata) -> String {
-    let mut strings = BTreeMap::from([
+/// A file of weights that is being written, a stretch of values at a time, so that no more than
+/// that needs to be in memory.
+///
+/// The header stands before the values in the file, but is written behind them: what it says may
+/// depend on them.
+#[derive(Debug)]
+pub struct WeightsWriter {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+    parameters: Vec<ParameterSpec>,
+    /// Bytes before the values, less the eight of the header's length.
+    header_bytes: usize,
+    /// Values that are still to come.
+    missing: usize,
+}
+
+/// A complete file of weights that does not bear its name yet. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Unnamed {
+    path: PathBuf,
+    file: NamedTempFile,
+    sha256: String,
+}
+
+impl WeightsWriter {
+    /// Begins a file in the folder of `path`, for these parameters in this order.
+    ///
+    /// `room` are metadata at least as long as those that will be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the folder cannot be written to.
+    pub fn create(
+        path: &Path,
+        parameters: Vec<ParameterSpec>,
+        room: &Metadata,
+    ) -> Result<Self, Error> {
+        let parent = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        // Readable by whom the umask allows, as any other file that a program makes.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let header_bytes = header(&parameters, room).len().next_multiple_of(8);
+        let missing = parameters.iter().map(|it| it.shape.iter().product::<usize>()).sum();
+        let begin = || {
+            let mut file = BufWriter::new(builder.tempfile_in(parent)?);
+            file.seek(SeekFrom::Start(8 + header_bytes as u64))?;
+            Ok(file)
+        };
+        let file = begin().map_err(|source| failed(path, source))?;
+        Ok(Self { path: path.to_owned(), file, parameters, header_bytes, missing })
+    }
+
+    /// Writes the next values, in row-major order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the disk is full.
+    ///
+    /// # Panics
+    ///
+    /// If the parameters have no room for as many.
+    pub fn append(&mut self, values: &[f32]) -> Result<(), Error> {
+        self.missing = self.missing.checked_sub(values.len()).expect("values of the parameters");
+        for chunk in values.chunks(CHUNK) {
+            let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
+            self.file.write_all(&bytes).map_err(|source| failed(&self.path, source))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the header, padded with blanks as the format allows, and digests the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the disk is full.
+    ///
+    /// # Panics
+    ///
+    /// If values are missing, or the metadata are longer than those that room was made for.
+    pub fn finish(self, metadata: &Metadata) -> Result<Unnamed, Error> {
+        assert_eq!(self.missing, 0, "every parameter has been written");
+        let mut header = header(&self.parameters, metadata);
+        let padding = self.header_bytes.checked_sub(header.len()).expect("room for the header");
+        header.push_str(&" ".repeat(padding));
+        let path = self.path;
+        let complete = |buffered: BufWriter<NamedTempFile>| {
+            let mut file = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(header.as_bytes())?;
+            file.as_file().sync_all()?;
+            let sha256 = digest(file.as_file_mut())?;
+            Ok((file, sha256))
+        };
+        let (file, sha256) = complete(self.file).map_err(|source| failed(&path, source))?;
+        Ok(Unnamed { path, file, sha256 })
+    }
+}
+
+impl Unnamed {
+    /// Where it can be read as long as this value lives.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// SHA-256 of the file, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Gives the file its name and returns its SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the name is a folder's.
+    pub fn keep(self) -> Result<String, Error> {
+        self.file.persist(&self.path).map_err(|error| failed(&self.path, error.error))?;
+        Ok(self.sha256)
+    }
+}
+
+/// SHA-256 of a whole file.
+fn digest(file: &mut File) -> io::Result<String> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut hasher = Sha256::new();
+    let mut bytes = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(hexadecimal(&hasher.finalize())),
+            count => hasher.update(&bytes[..count]),
+        }
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> Error {
+    Error::Io { action: "write", path: path.to_owned(), source }
+}
+
+/// The JSON header: metadata, then the tensors. The safetensors crate would write the metadata in
+/// random order, so it is put together here.
+fn header(parameters: &[ParameterSpec], metadata: &Metadata) -> String {
+    let mut strings: BTreeMap<&str, String> =
+        metadata.notes.iter().map(|(key, note)| (key.as_str(), note.clone())).collect();
+    strings.extend([
         ("format_version", metadata.format_version.to_string()),
         ("normalization", metadata.normalization.clone()),
         ("source", metadata.source.clone()),
@@ -73,35 +203,17 @@ fn header(tensors: &BTreeMap<String, Tensor>, metadata: &Metadata) -> String {
     }
     let mut entries = BTreeMap::from([("__metadata__", json!(strings))]);
     let mut start = 0;
-    for (name, tensor) in tensors {
-        let end = start + tensor.elem_count() * size_of::<f32>();
+    for parameter in parameters {
+        let end = start + parameter.shape.iter().product::<usize>() * size_of::<f32>();
         let info = TensorInfo {
             dtype: Dtype::F32,
-            shape: tensor.dims().to_vec(),
+            shape: parameter.shape.clone(),
             data_offsets: (start, end),
         };
-        entries.insert(name, json!(info));
+        entries.insert(&parameter.name, json!(info));
         start = end;
     }
     let mut header = json!(entries).to_string();
     header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
     header
-}
-
-/// A writer that digests what passes through.
-struct Hashing<W> {
-    inner: W,
-    hasher: Sha256,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
 }

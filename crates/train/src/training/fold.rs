@@ -1,6 +1,6 @@
 //! One fold: its stages, one after the other, and what it leaves.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use model::{Metadata, Vgg16, weights};
 
@@ -62,6 +62,7 @@ pub(crate) fn train_fold(
         source: experiment.weights.path.clone(),
         source_sha256: experiment.weights.sha256.clone(),
         identities: Some(manifest.identities.clone()),
+        notes: BTreeMap::new(),
     };
     weights::write(&path.join("weights.safetensors"), &network.tensors()?, &metadata)?;
 

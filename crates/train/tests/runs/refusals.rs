@@ -201,6 +201,7 @@ fn weights_of_another_network_are_refused() {
         source: "test".to_owned(),
         source_sha256: "0".to_owned(),
         identities: None,
+        notes: BTreeMap::new(),
     };
     weights::write(&path, &tensors, &metadata).unwrap();
     let message = refusal(&train(&bench, &["--weights", path.to_str().unwrap()]), 1);

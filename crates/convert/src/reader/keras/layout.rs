@@ -17,15 +17,16 @@
 //! Keras 0.3 `models.py`, 1.2 `engine/topology.py`, 2.2.4 `engine/saving.py`, 3.15.1
 //! `src/legacy/saving/legacy_h5_format.py` and `src/saving/saving_lib.py`.
 
-use std::path::Path;
-
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::group::Group;
 use hdf5_reader::{Attribute, Dataset, Hdf5File};
+use serde_json::Value;
 
 use super::super::{SourceArray, SourceLayer};
-use super::damaged;
-use crate::Error;
+use super::{configuration, damaged};
+use crate::axes::{Axes, Flattening, KernelAxes, KernelSense};
+use crate::source::Source;
+use crate::{Error, KerasBackend};
 
 /// The groups in which a `.weights.h5` keeps layers.
 const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
@@ -36,77 +37,104 @@ const MAX_NESTING: usize = 4;
 /// How many layers are listed before a file is taken for damaged.
 const MAX_LAYERS: usize = 4096;
 
-/// Lists the layers of a file in the order in which Keras lists them.
-pub(super) fn layers(path: &Path, file: &Hdf5File) -> Result<Vec<SourceLayer>, Error> {
-    let failed = |error: Hdf5Error| damaged(path, &error);
-    let root = file.root_group().map_err(failed)?;
-    let (groups, datasets) = root.member_names().map_err(failed)?;
+/// What a file's layers are laid out by.
+pub(super) struct Layout {
+    /// The model's configuration, which files of weights alone lack.
+    pub(super) configuration: Option<Value>,
+    /// The backend that the caller says the file was saved with.
+    pub(super) backend: Option<KerasBackend>,
+}
+
+impl Layout {
+    /// Lists the layers of a file in the order in which Keras lists them.
+    pub(super) fn layers(
+        &self,
+        source: &Source,
+        file: &Hdf5File,
+    ) -> Result<Vec<SourceLayer>, Error> {
+        let (mut layers, backend) = listed(source, file)?;
+        let is_theanos = layers
+            .iter()
+            .flat_map(|layer| &layer.arrays)
+            .any(|array| is_theano_kernel(&array.shape));
+        let axes = self.axes(source, is_theanos, backend.as_deref())?;
+        for layer in &mut layers {
+            layer.axes = axes;
+        }
+        Ok(layers)
+    }
+
+    /// Whether it is known, and not taken for granted, in which order the network flattens.
+    pub(super) fn states_flattening(&self) -> bool {
+        self.configuration.is_some()
+    }
+
+    /// The axes of a file whose kernels have Theano's order or not.
+    ///
+    /// # Source
+    ///
+    /// Keras 2.2.4, `engine/saving.py`, `preprocess_weights_for_loading`: Theano's kernels are
+    /// mirrored, those of all other backends are not.
+    fn axes(&self, source: &Source, is_theanos: bool, stated: Option<&str>) -> Result<Axes, Error> {
+        let wrong =
+            |expected, found| Error::KerasOrder { path: source.path.clone(), expected, found };
+        let flattening = match &self.configuration {
+            Some(configuration) => configuration::flattening(configuration)
+                .map_err(|found| wrong("one order of channels", found))?,
+            None if is_theanos => Flattening::ChannelRowColumn,
+            None => Flattening::RowColumnChannel,
+        };
+        let kernel_sense = match (stated, self.backend) {
+            (Some("theano"), _) | (None, Some(KerasBackend::Theano)) => KernelSense::Convolution,
+            (None, None) if is_theanos => {
+                return Err(Error::KerasBackend { path: source.path.clone() });
+            }
+            _ => KernelSense::Correlation,
+        };
+        let kernel =
+            if is_theanos { KernelAxes::OutInRowColumn } else { KernelAxes::RowColumnInOut };
+        Ok(Axes { kernel, kernel_sense, flattening, ..Axes::KERAS })
+    }
+}
+
+/// Whether a kernel can only be (out, in, 3, 3).
+fn is_theano_kernel(shape: &[usize]) -> bool {
+    matches!(*shape, [first, second, 3, 3] if (first, second) != (3, 3))
+}
+
+/// The layers, whose axes are still to be found out, and the backend that the file names.
+fn listed(source: &Source, file: &Hdf5File) -> Result<(Vec<SourceLayer>, Option<String>), Error> {
+    let failed = damaged(source);
+    let root = file.root_group().map_err(&failed)?;
+    let (groups, datasets) = root.member_names().map_err(&failed)?;
     let has = |name: &str| groups.iter().any(|group| group == name);
     let prefix = if has("model_weights") { "/model_weights" } else { "" };
-    let top = file.group(prefix).map_err(failed)?;
-    let attributes = top.attributes().map_err(failed)?;
+    let top = file.group(prefix).map_err(&failed)?;
+    let attributes = top.attributes().map_err(&failed)?;
+    let backend = find(&attributes, "backend").and_then(|it| it.read_string().ok());
 
-    let layer_names = name_list(&attributes, "layer_names").map_err(failed)?;
+    let layer_names = name_list(&attributes, "layer_names").map_err(&failed)?;
     if let Some(layer_names) = layer_names {
-        check_order(path, &attributes, &root.attributes().map_err(failed)?)?;
-        return named(file, prefix, &layer_names).map_err(failed);
+        return Ok((named(file, prefix, &layer_names).map_err(&failed)?, backend));
     }
     if let Some(count) = find(&attributes, "nb_layers") {
-        return count.read_as_f64().and_then(|count| numbered(file, prefix, count)).map_err(failed);
+        let layers = count.read_as_f64().and_then(|count| numbered(file, prefix, count));
+        return Ok((layers.map_err(&failed)?, backend));
     }
     if CONTAINERS.into_iter().any(has) {
         let mut layers = Vec::new();
-        checkpoint(&root, "", MAX_NESTING, &mut 0, &mut layers).map_err(failed)?;
-        return Ok(layers);
+        checkpoint(&root, "", MAX_NESTING, &mut 0, &mut layers).map_err(&failed)?;
+        return Ok((layers, backend));
     }
     let found: Vec<_> = groups.iter().chain(&datasets).take(3).collect();
-    Err(Error::NotKeras { path: path.to_owned(), found: format!("{found:?}") })
+    Err(Error::NotKeras { path: source.path.clone(), found: format!("{found:?}") })
 }
 
-/// Whether the file holds the model's configuration, out of which [`layers`] reads its order of
-/// axes; files of weights alone hold none.
-pub(super) fn has_configuration(path: &Path, file: &Hdf5File) -> Result<bool, Error> {
-    let failed = |error: Hdf5Error| damaged(path, &error);
-    let root = file.root_group().map_err(failed)?;
-    Ok(configuration(&root.attributes().map_err(failed)?).is_some())
-}
-
-fn configuration(root: &[Attribute]) -> Option<serde_json::Value> {
-    let text = find(root, "model_config")?.read_string().ok()?;
-    serde_json::from_str(&text).ok()
-}
-
-/// Refuses the two orders in which Keras 1 and 2 may store weights without shapes showing it.
-fn check_order(path: &Path, top: &[Attribute], root: &[Attribute]) -> Result<(), Error> {
-    let text = |attributes, name| find(attributes, name).and_then(|it| it.read_string().ok());
-    if text(top, "backend").is_some_and(|backend| backend == "theano") {
-        return Err(Error::KerasOrder {
-            path: path.to_owned(),
-            expected: "TensorFlow's",
-            found: "kernels of Keras's Theano backend, which are flipped".to_owned(),
-        });
-    }
-    if configuration(root).is_some_and(|config| is_channels_first(&config)) {
-        return Err(Error::KerasOrder {
-            path: path.to_owned(),
-            expected: "channels last",
-            found: "layers that put channels first, and so flatten in another order".to_owned(),
-        });
-    }
-    Ok(())
-}
-
-/// Whether any layer of a model's configuration puts channels first, in Keras 2's or 1's words.
-fn is_channels_first(config: &serde_json::Value) -> bool {
-    match config {
-        serde_json::Value::Object(entries) => entries.iter().any(|(key, value)| {
-            (key == "data_format" && value == "channels_first")
-                || (key == "dim_ordering" && value == "th")
-                || is_channels_first(value)
-        }),
-        serde_json::Value::Array(values) => values.iter().any(is_channels_first),
-        _ => false,
-    }
+/// The model's configuration, where the file holds it.
+pub(super) fn configuration(file: &Hdf5File) -> Result<Option<Value>, Hdf5Error> {
+    let attributes = file.root_group()?.attributes()?;
+    let text = find(&attributes, "model_config").and_then(|it| it.read_string().ok());
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// The layers of Keras 1, 2 and 3's `.h5`.
@@ -129,7 +157,7 @@ fn named(
             let array = array(&file.dataset(&name)?, name)?;
             match layers[start..].last_mut() {
                 Some(last) if last.name == layer => last.arrays.push(array),
-                _ => layers.push(SourceLayer { name: layer.to_owned(), arrays: vec![array] }),
+                _ => layers.push(SourceLayer::new(layer, vec![array], Axes::KERAS)),
             }
         }
         check_count(&layers)?;
@@ -156,7 +184,7 @@ fn numbered(file: &Hdf5File, prefix: &str, count: f64) -> Result<Vec<SourceLayer
                 array(&file.dataset(&name)?, name)
             })
             .collect::<Result<_, _>>()?;
-        layers.push(SourceLayer { name, arrays });
+        layers.push(SourceLayer::new(name, arrays, Axes::KERAS));
         check_count(&layers)?;
     }
     Ok(layers)
@@ -197,7 +225,8 @@ fn checkpoint(
                     .into_iter()
                     .map(|number| array(&vars.dataset(&number)?, format!("{here}/vars/{number}")))
                     .collect::<Result<_, _>>()?;
-                layers.push(SourceLayer { name: own_name.transpose()?.unwrap_or(name), arrays });
+                let name = own_name.transpose()?.unwrap_or(name);
+                layers.push(SourceLayer::new(name, arrays, Axes::KERAS));
                 check_count(layers)?;
             }
             checkpoint(&member, &here, nesting, visited, layers)?;
