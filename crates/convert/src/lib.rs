@@ -22,6 +22,7 @@ mod findings;
 mod format;
 mod labels;
 mod normalization;
+mod onnx;
 mod pixels;
 mod reader;
 mod recognition;
