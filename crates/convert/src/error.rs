@@ -87,6 +87,16 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A pickle that PyTorch did not write: save the weights with `torch.save`.
+    #[error(
+        "{path} is a pickle that `torch.save` did not write; load it where you trust it and save \
+         its weights with `torch.save`"
+    )]
+    OtherPickle {
+        /// The file to convert.
+        path: PathBuf,
+    },
+
     /// Somebody wrote to the file while it was read: convert it again.
     #[error("{path} was changed while it was read; convert it again when it is complete")]
     Changed {

@@ -1,6 +1,7 @@
 //! What every format gives: an ordered list of named layers with named arrays.
 
 mod keras;
+mod pytorch;
 mod safetensors;
 
 use std::cell::Cell;
@@ -88,6 +89,8 @@ pub(crate) fn open(
     let reader: Box<dyn Reader> = match format {
         Format::Hdf5 => Box::new(keras::KerasReader::open(source, keras_backend)?),
         Format::KerasArchive => Box::new(keras::KerasReader::open_archive(source)?),
+        Format::PytorchArchive => Box::new(pytorch::PytorchReader::open_archive(source)?),
+        Format::Pickle => Box::new(pytorch::PytorchReader::open_legacy(source)?),
         Format::Safetensors => Box::new(safetensors::SafetensorsReader::open(source)?),
         Format::Zip => return Err(Error::OtherArchive { path }),
         _ => todo!(),

@@ -1,0 +1,103 @@
+//! The weights among what a pickle describes: a `state_dict`, plain or in a checkpoint, or the
+//! parameters of a module.
+
+use super::objects::{Node, Objects, Tensor, Value};
+use super::pickle::Pickle;
+
+/// How deep modules may lie in modules.
+const MAX_NESTING: usize = 32;
+
+/// How many values are looked at: references let a small pickle hold one value any number of times.
+const MAX_VISITS: usize = 1 << 18;
+
+/// Under which keys a checkpoint keeps its weights, the likeliest first.
+const WEIGHTS_KEYS: [&str; 8] =
+    ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params"];
+
+/// The weights of a pickle.
+#[derive(Debug, Default)]
+pub(super) struct Weights {
+    /// By name, in the order of the network.
+    pub(super) tensors: Vec<(String, Tensor)>,
+    /// What else a checkpoint holds.
+    pub(super) left_out: Vec<String>,
+}
+
+/// Finds the weights in what was pickled, or says why there are none to be found.
+pub(super) fn weights(pickle: &Pickle) -> Result<Weights, &'static str> {
+    let Pickle { objects, root, .. } = pickle;
+    let entries = objects.dict(*root).unwrap_or_default();
+    let chosen = WEIGHTS_KEYS.into_iter().find_map(|key| {
+        let value = objects.get(*root, key)?;
+        let holds_parts = matches!(
+            objects.node(value),
+            Some(Node::Dict(_) | Node::Instance { .. })
+        );
+        holds_parts.then_some((key, value))
+    });
+    let Some((chosen, value)) = chosen else {
+        let tensors = Walk::over(objects, *root)?;
+        return Ok(Weights { tensors, left_out: Vec::new() });
+    };
+    let names = entries.iter().filter_map(|(key, _)| objects.text(*key));
+    let left_out = names.filter(|name| *name != chosen).map(str::to_owned).collect();
+    Ok(Weights { tensors: Walk::over(objects, value)?, left_out })
+}
+
+/// A walk through dictionaries and modules.
+struct Walk<'a> {
+    objects: &'a Objects,
+    visits: usize,
+    tensors: Vec<(String, Tensor)>,
+}
+
+impl<'a> Walk<'a> {
+    fn over(objects: &'a Objects, value: Value) -> Result<Vec<(String, Tensor)>, &'static str> {
+        let mut walk = Self { objects, visits: 0, tensors: Vec::new() };
+        walk.visit("", value, MAX_NESTING)?;
+        Ok(walk.tensors)
+    }
+
+    fn visit(&mut self, path: &str, value: Value, nesting: usize) -> Result<(), &'static str> {
+        let nesting = nesting.checked_sub(1).ok_or("its modules are nested too deep")?;
+        self.visits += 1;
+        if MAX_VISITS < self.visits {
+            return Err("it has too many parts");
+        }
+        match self.objects.node(value) {
+            Some(Node::Tensor(tensor)) => {
+                self.tensors.push((path.to_owned(), tensor.clone()));
+                Ok(())
+            }
+            Some(Node::Dict(_)) => self.visit_entries(path, value, nesting),
+            Some(&Node::Instance { state, .. }) => {
+                let part = |name| self.objects.get(state, name);
+                let parts = [part("_parameters"), part("_buffers"), part("_modules")];
+                match parts {
+                    // TorchScript's modules have their parts as attributes.
+                    [None, None, None] => self.visit_entries(path, state, nesting),
+                    parts => parts
+                        .into_iter()
+                        .flatten()
+                        .try_for_each(|part| self.visit_entries(path, part, nesting)),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn visit_entries(
+        &mut self,
+        path: &str,
+        dict: Value,
+        nesting: usize,
+    ) -> Result<(), &'static str> {
+        let objects = self.objects;
+        for (key, value) in objects.dict(dict).unwrap_or_default() {
+            let Some(key) = objects.text(*key) else { continue };
+            let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            self.visit(&name, *value, nesting)?;
+        }
+        Ok(())
+    }
+}
