@@ -60,7 +60,15 @@ pub(crate) fn of(converted: &[(Converted, Statistics)]) -> Vec<String> {
     let mut findings: Vec<String> =
         converted.iter().filter_map(|(line, statistics)| of_weights(line, statistics)).collect();
     findings.extend(converted.first().and_then(|(line, it)| channel_order(line, it)));
-    let mut biases = converted.iter().filter(|(line, _)| line.name.ends_with(".bias"));
+    let has = |layer: &str| converted.iter().any(|(line, _)| line.name.starts_with(layer));
+    if has("fc6") && !has("fc8") {
+        findings.push(
+            "fc6 is there and fc8 is not: is the file complete? (A Caffe model that was cut short \
+             between two layers looks like a smaller one.)"
+                .to_owned(),
+        );
+    }
+    let mut biases = converted.iter().filter(|(line, _)| !is_weight(line));
     if biases.all(|(_, statistics)| statistics.largest == 0.0) {
         findings.push(
             "all biases are zero, as in a network that has never been trained: are these weights \
@@ -71,9 +79,14 @@ pub(crate) fn of(converted: &[(Converted, Statistics)]) -> Vec<String> {
     findings
 }
 
+/// Whether a parameter is a weight, and not a bias, which has a single axis.
+fn is_weight(line: &Converted) -> bool {
+    1 < line.shape.len()
+}
+
 /// Of one layer's weights.
 fn of_weights(line: &Converted, statistics: &Statistics) -> Option<String> {
-    if !line.name.ends_with(".weight") {
+    if !is_weight(line) {
         return None;
     }
     if statistics.largest == 0.0 {
@@ -111,7 +124,7 @@ mod tests {
         let line = Converted {
             source_name: name.to_owned(),
             name: name.to_owned(),
-            shape: vec![64, values.len() / 64],
+            shape: if name.contains("bias") { vec![64] } else { vec![64, values.len() / 64] },
             mean: statistics.mean,
             standard_deviation: statistics.standard_deviation,
         };
@@ -157,6 +170,15 @@ mod tests {
         assert_eq!(findings.len(), 3, "{findings:?}");
         assert!(findings[0].contains("conv1_2.weight is zero throughout"));
         assert!(findings[1].contains("1.0e-6") && findings[2].contains("3.0e1"), "{findings:?}");
+    }
+
+    #[test]
+    fn heads_without_an_end_are_found() {
+        let mut lines = conv1_1([0.1, 0.2, 0.13]);
+        lines.push(line("fc6.weight", &[0.1, -0.1].repeat(64)));
+        assert!(of(&lines)[0].contains("fc8 is not"));
+        lines.push(line("fc8.weight", &[0.1, -0.1].repeat(64)));
+        assert_eq!(of(&lines), Vec::<String>::new());
     }
 
     #[test]

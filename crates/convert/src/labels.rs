@@ -136,7 +136,7 @@ mod tests {
             data.extend(codes.into_iter().flat_map(u32::to_le_bytes));
         }
         assert_eq!(read_bytes(&npy("<U16", &data)).unwrap(), names);
-        assert_eq!(read_bytes(&npy("|S3", b"Ann\0\0\0")).is_err(), true, "a name is missing");
+        assert!(read_bytes(&npy("|S3", b"Ann\0\0\0")).is_err(), "a name is missing");
         assert_eq!(read_bytes(&npy("|S4", b"Ann\0Bob\0")).unwrap(), ["Ann", "Bob"]);
     }
 

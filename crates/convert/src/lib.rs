@@ -24,6 +24,7 @@ mod labels;
 mod normalization;
 mod onnx;
 mod pixels;
+mod protobuf;
 mod reader;
 mod recognition;
 mod report;

@@ -80,13 +80,14 @@ fn by_means(bgr_means: [f32; 3]) -> Option<Normalization> {
 mod tests {
     use super::*;
 
+    use NormalizationReason as Reason;
+
     #[test]
     fn source_goes_before_request_and_request_before_names() {
         let decided = |asked, said, pixels, naming| {
             let source = SourceMetadata { normalization: said, ..SourceMetadata::default() };
             decide(Path::new("weights.h5"), asked, &source, pixels, naming)
         };
-        use NormalizationReason as Reason;
         let (v2, imagenet) = (Some(Normalization::VggfaceV2), Some(Normalization::Imagenet));
         let bgr = Pixels::Bgr;
         let cases = [

@@ -23,7 +23,7 @@ pub enum Pixels {
 pub enum PixelsReason {
     /// The caller said so.
     Asked,
-    /// All files of this format have them.
+    /// All files of this format, or made by this program, have them.
     Format,
     /// The layers carry the names of a published network that has them.
     Naming,
@@ -48,16 +48,15 @@ impl Pixels {
             return;
         }
         for kernel in conv1_1.chunks_exact_mut(3 * PLACES) {
-            let (red, rest) = kernel.split_at_mut(PLACES);
             if self == Self::Torchvision {
-                red.iter_mut().for_each(|weight| *weight = scaled(*weight, STANDARD_DEVIATIONS[0]));
-                let (green, blue) = rest.split_at_mut(PLACES);
-                green
-                    .iter_mut()
-                    .for_each(|weight| *weight = scaled(*weight, STANDARD_DEVIATIONS[1]));
-                blue.iter_mut()
-                    .for_each(|weight| *weight = scaled(*weight, STANDARD_DEVIATIONS[2]));
+                let channels = kernel.chunks_exact_mut(PLACES).zip(STANDARD_DEVIATIONS);
+                for (channel, standard_deviation) in channels {
+                    for weight in channel {
+                        *weight = scaled(*weight, standard_deviation);
+                    }
+                }
             }
+            let (red, rest) = kernel.split_at_mut(PLACES);
             red.swap_with_slice(&mut rest[PLACES..]);
         }
     }
@@ -110,7 +109,7 @@ impl fmt::Display for PixelsReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Asked => "as asked for with --pixels",
-            Self::Format => "as in all files of this format",
+            Self::Format => "as files of this kind have it",
             Self::Naming => {
                 "as in the published network with these layer names; set --pixels if yours was \
                  trained otherwise"
@@ -129,6 +128,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "weights that are only moved keep their bits")]
     fn channels_are_reversed_and_scaled() {
         let turned = |pixels: Pixels| {
             let mut kernel = kernel();

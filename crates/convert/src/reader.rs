@@ -1,8 +1,13 @@
 //! What every format gives: an ordered list of named layers with named arrays.
 
+mod caffe;
 mod keras;
+mod matconvnet;
+mod onnx;
 mod pytorch;
 mod safetensors;
+mod strided;
+mod torch7;
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
@@ -91,9 +96,13 @@ pub(crate) fn open(
         Format::KerasArchive => Box::new(keras::KerasReader::open_archive(source)?),
         Format::PytorchArchive => Box::new(pytorch::PytorchReader::open_archive(source)?),
         Format::Pickle => Box::new(pytorch::PytorchReader::open_legacy(source)?),
+        Format::Caffe => Box::new(caffe::CaffeReader::open(source)?),
+        Format::Onnx => Box::new(onnx::OnnxReader::open(source)?),
+        Format::Matlab => matconvnet::open5(source)?,
+        Format::Matlab73 => matconvnet::open73(source)?,
+        Format::Torch7 => Box::new(torch7::Torch7Reader::open(source)?),
         Format::Safetensors => Box::new(safetensors::SafetensorsReader::open(source)?),
         Format::Zip => return Err(Error::OtherArchive { path }),
-        _ => todo!(),
     };
     // Names are printed from here on, and a damaged one could write all over a terminal.
     let arrays = reader.layers().iter().flat_map(|layer| &layer.arrays).map(|array| &array.name);

@@ -21,6 +21,12 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// The largest file that is read: seven times VGGFace's, and twice that in f64 with an optimizer.
 pub(crate) const MAX_BYTES: u64 = 4 << 30;
 
+/// How many bytes a compressed stretch may inflate to: weights hardly shrink, and what shrinks by
+/// more than this is made to fill the memory.
+pub(crate) fn inflation_limit(compressed_bytes: u64) -> u64 {
+    compressed_bytes.saturating_mul(8).clamp(64 << 20, MAX_BYTES)
+}
+
 /// A file that has been digested, and is read again piece by piece.
 #[derive(Debug)]
 pub(crate) struct Source {

@@ -34,8 +34,8 @@ impl KerasReader {
             let file = open_hdf5(&source, Arc::new(storage))?;
             let configuration = layout::configuration(&file).map_err(damaged(&source))?;
             let layout = layout::Layout { configuration, backend };
-            let layers = layout.layers(&source, &file)?;
-            Ok((file, layers, layout.states_flattening()))
+            let (layers, states_flattening) = layout.layers(&source, &file)?;
+            Ok((file, layers, states_flattening))
         })
         .map(|(file, layers, states_flattening)| Self::new(source, file, layers, states_flattening))
     }
@@ -46,8 +46,8 @@ impl KerasReader {
             let (storage, configuration) = archive::open(&source)?;
             let file = open_hdf5(&source, storage)?;
             let layout = layout::Layout { configuration: Some(configuration), backend: None };
-            let layers = layout.layers(&source, &file)?;
-            Ok((file, layers, layout.states_flattening()))
+            let (layers, states_flattening) = layout.layers(&source, &file)?;
+            Ok((file, layers, states_flattening))
         })
         .map(|(file, layers, states_flattening)| Self::new(source, file, layers, states_flattening))
     }
@@ -59,7 +59,7 @@ impl KerasReader {
         states_flattening: bool,
     ) -> Self {
         let pixels = Some(Pixels::Bgr);
-        let metadata = SourceMetadata { states_flattening, pixels, ..SourceMetadata::default() };
+        let metadata = SourceMetadata { pixels, states_flattening, ..SourceMetadata::default() };
         Self { source, file, layers, metadata }
     }
 }

@@ -18,6 +18,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use self::objects::{Refusal, Tensor};
 use self::pickle::Pickle;
+use super::strided::{extent, gathered};
 use super::{Reader, SourceArray, SourceLayer, SourceMetadata, guarded, printable};
 use crate::Error;
 use crate::axes::Axes;
@@ -52,8 +53,8 @@ struct Stretch {
 impl PytorchReader {
     /// Lists the layers of an archive.
     pub(super) fn open_archive(source: Source) -> Result<Self, Error> {
-        let (text, storages, byte_order) = guarded(&source, || archive(&source))?;
-        let pickle = pickle::read(&text).map_err(|refusal| refused(&source, refusal))?;
+        let Archive { pickle, storages, byte_order } = guarded(&source, || archive(&source))?;
+        let pickle = pickle::read(&pickle).map_err(|refusal| refused(&source, refusal))?;
         Self::new(source, &pickle, storages, byte_order)
     }
 
@@ -128,8 +129,9 @@ impl Reader for PytorchReader {
         let beyond = || self.source.damaged(format!("`{}` reaches beyond its storage", array.name));
         let stretch = self.storages.get(&tensor.storage.key).ok_or_else(beyond)?;
         let size = element.size() as u64;
-        let count = extent(tensor).filter(|&count| count <= stretch.bytes / size);
-        let (Some(reach), Some(start)) = (count, tensor.offset.checked_mul(size)) else {
+        let reach =
+            extent(&tensor.shape, &tensor.strides).filter(|&reach| reach <= stretch.bytes / size);
+        let (Some(reach), Some(start)) = (reach, tensor.offset.checked_mul(size)) else {
             return Err(beyond());
         };
         if stretch.bytes < start.checked_add(reach * size).ok_or_else(beyond)? {
@@ -138,52 +140,8 @@ impl Reader for PytorchReader {
         let bytes = self.source.bytes(stretch.offset + start, reach * size)?;
         let values = element.to_f32(&bytes, self.byte_order);
         drop(bytes);
-        gathered(values, tensor).ok_or_else(beyond)
+        gathered(values, &tensor.shape, &tensor.strides).ok_or_else(beyond)
     }
-}
-
-/// How many numbers of its storage a tensor reaches over, if that can be counted.
-fn extent(tensor: &Tensor) -> Option<u64> {
-    if tensor.shape.contains(&0) {
-        return Some(0);
-    }
-    let mut last = 0_u64;
-    for (&extent, &stride) in tensor.shape.iter().zip(&tensor.strides) {
-        last = last.checked_add((extent as u64 - 1).checked_mul(stride)?)?;
-    }
-    last.checked_add(1)
-}
-
-/// The numbers of a tensor in row-major order, out of those that it reaches over; `None` if it has
-/// more, which it can only by repeating some.
-fn gathered(values: Vec<f32>, tensor: &Tensor) -> Option<Vec<f32>> {
-    let count = tensor.shape.iter().try_fold(1_usize, |count, &it| count.checked_mul(it))?;
-    if values.len() < count {
-        return None;
-    }
-    let mut expected = 1;
-    let is_contiguous = tensor.shape.iter().zip(&tensor.strides).rev().all(|(&extent, &stride)| {
-        let fits = extent == 1 || stride == expected;
-        expected *= extent as u64;
-        fits
-    });
-    if is_contiguous {
-        return Some(values);
-    }
-    let mut gathered = Vec::with_capacity(count);
-    let mut index = vec![0; tensor.shape.len()];
-    for _ in 0..count {
-        let place: u64 = index.iter().zip(&tensor.strides).map(|(&it, &stride)| it * stride).sum();
-        gathered.push(*values.get(usize::try_from(place).ok()?)?);
-        for (axis, &extent) in tensor.shape.iter().enumerate().rev() {
-            index[axis] += 1;
-            if index[axis] < extent as u64 {
-                break;
-            }
-            index[axis] = 0;
-        }
-    }
-    Some(gathered)
 }
 
 fn refused(source: &Source, refusal: Refusal) -> Error {
@@ -195,8 +153,15 @@ fn refused(source: &Source, refusal: Refusal) -> Error {
     }
 }
 
+/// An archive's parts.
+struct Archive {
+    pickle: Vec<u8>,
+    storages: HashMap<String, Stretch>,
+    byte_order: ByteOrder,
+}
+
 /// The pickle of an archive, and where its storages lie.
-fn archive(source: &Source) -> Result<(Vec<u8>, HashMap<String, Stretch>, ByteOrder), Error> {
+fn archive(source: &Source) -> Result<Archive, Error> {
     let damaged = |error: zip::result::ZipError| source.damaged(printable(&error.to_string()));
     let mut archive = ZipArchive::new(source.file()?).map_err(damaged)?;
     let pickle = archive
@@ -235,13 +200,12 @@ fn archive(source: &Source) -> Result<(Vec<u8>, HashMap<String, Stretch>, ByteOr
             storages.insert(key.to_owned(), Stretch { offset, bytes: entry.size() });
         }
     }
-    Ok((text, storages, byte_order))
+    Ok(Archive { pickle: text, storages, byte_order })
 }
 
 /// `data.pkl` at the top, or in the one folder there.
 fn is_root_pickle(name: &str) -> bool {
-    name == "data.pkl"
-        || name.strip_suffix("/data.pkl").is_some_and(|folder| !folder.contains('/'))
+    name == "data.pkl" || name.strip_suffix("/data.pkl").is_some_and(|folder| !folder.contains('/'))
 }
 
 /// Where the storages of a file from before 1.6 lie: for each key a count, then the numbers.

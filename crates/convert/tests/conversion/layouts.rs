@@ -1,47 +1,13 @@
 //! The layouts of Keras 1, 2 and 3 give the same tensors, to the bit.
 
-use std::collections::BTreeMap;
+use convert::{Conversion, KerasBackend, Naming, Normalization};
 
-use candle_core::Tensor;
-use convert::{Conversion, Naming, Normalization};
-use model::WeightsFile;
-
-use crate::golden::{bits, convert, expected, golden, request};
-
-/// Parameters of the whole network, of which the two files of a transfer have no fc7.
-const VGGFACE: usize = 32;
-const TRANSFER: usize = 30;
+use crate::golden::{TRANSFER, VGGFACE, converts_as, expected};
 
 /// Converts a golden file and holds every tensor against the expected ones.
 #[track_caller]
 fn converts(name: &str, parameters: usize) -> Conversion {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out.safetensors");
-    let conversion = convert(&request(&golden(name), &out)).unwrap();
-    let file = WeightsFile::read(&out).unwrap();
-    assert_eq!(file.tensors().len(), parameters);
-    assert_eq!(file.sha256(), conversion.sha256);
-    assert_eq!(file.metadata().source, name);
-    assert_eq!(file.metadata().source_sha256, conversion.source_sha256);
-    assert_eq!(file.metadata().normalization, conversion.normalization.to_string());
-    assert_eq!(file.metadata().identities, None);
-    assert_eq!(file.widths().unwrap().blocks, [2, 3, 4, 5, 6]);
-    equal(file.tensors(), parameters == TRANSFER);
-    conversion
-}
-
-#[track_caller]
-fn equal(found: &BTreeMap<String, Tensor>, is_transfer: bool) {
-    let expected = expected();
-    for (name, tensor) in found {
-        let expected_name = match name.strip_prefix("fc8") {
-            Some(part) if is_transfer => format!("seed.fc8{part}"),
-            _ => name.clone(),
-        };
-        let expected = &expected[&expected_name];
-        assert_eq!(tensor.dims(), expected.dims(), "{name}");
-        assert_eq!(bits(tensor), bits(expected), "{name}");
-    }
+    converts_as(name, parameters, |_| ())
 }
 
 #[test]
@@ -113,4 +79,30 @@ fn report_describes_the_stored_values() {
     let text = conversion.to_string();
     assert!(text.contains("/fc6/fc6/kernel:0"), "{text}");
     assert!(text.contains(&conversion.sha256) && text.contains(&conversion.source_sha256));
+}
+
+#[test]
+fn keras_3_archives_convert() {
+    assert_eq!(converts("keras3.keras", VGGFACE).naming, Naming::Vggface);
+}
+
+#[test]
+fn mirrored_kernels_of_theano_are_turned() {
+    for name in ["keras1_theano.h5", "keras1_theano_tf_backend.h5", "keras2_theano.h5"] {
+        converts(name, VGGFACE);
+    }
+}
+
+#[test]
+fn files_that_do_not_name_their_backend_need_to_be_told() {
+    for name in ["keras0_theano.h5", "keras1_theano_bare.h5"] {
+        converts_as(name, VGGFACE, |it| it.keras_backend = Some(KerasBackend::Theano));
+    }
+}
+
+#[test]
+fn channels_first_models_convert_by_how_they_flatten() {
+    for name in ["keras2_channels_first_model.h5", "keras2_channels_first_flatten_model.h5"] {
+        converts(name, VGGFACE);
+    }
 }

@@ -1,8 +1,9 @@
-//! Conversion through the public interface and the command line, on files that Keras has written.
+//! Conversion through the public interface and the command line, on files of every format.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod command;
 mod damage;
+mod formats;
 mod forward;
 mod golden;
 mod layouts;
@@ -10,3 +11,4 @@ mod own_files;
 #[cfg(feature = "reference-weights")]
 mod published;
 mod refusals;
+mod verification;

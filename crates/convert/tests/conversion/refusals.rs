@@ -1,6 +1,7 @@
 //! Each kind of file that must not convert is refused by its own error, and harms nothing.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use convert::{Error, Format};
@@ -102,4 +103,58 @@ fn output_without_a_folder_is_refused() {
     let out = folder.path().join("missing/out.safetensors");
     let result = convert(&request(&golden("keras2.h5"), &out));
     assert!(matches!(result, Err(Error::Write(_))));
+}
+
+#[test]
+fn batch_normalization_is_refused_in_every_format() {
+    let error = refused(&golden("pytorch_batchnorm.pth"));
+    assert!(matches!(error, Error::NotVgg16 { .. }), "{error}");
+    assert!(error.to_string().contains("`features.1` has arrays"), "{error}");
+}
+
+#[test]
+fn pickles_that_call_other_functions_are_refused_by_their_names() {
+    for name in ["pytorch_evil.pth", "pytorch_evil_legacy.pth"] {
+        let error = refused(&golden(name));
+        assert!(matches!(&error, Error::Forbidden { name, .. } if name == "posix.system"));
+        assert!(error.to_string().contains("nothing of it was executed"), "{error}");
+    }
+    assert!(!Path::new("executed.txt").exists());
+}
+
+#[test]
+fn pickles_of_others_are_refused() {
+    // pickle.dumps({"conv1_1": [1.0]}, 2)
+    let error = refused_content(b"\x80\x02}q\0X\x07\0\0\0conv1_1q\x01]q\x02G?\xf0\0\0\0\0\0\0as.");
+    assert!(matches!(error, Error::OtherPickle { .. }), "{error}");
+}
+
+#[test]
+fn networks_that_do_not_say_which_pixels_they_take_are_refused() {
+    let names = |text: &str| text.replace("features.", "layers.");
+    let bytes = fs::read(golden("safetensors_torchvision.safetensors")).unwrap();
+    let length = usize::try_from(u64::from_le_bytes(*bytes.first_chunk().unwrap())).unwrap();
+    let mut header = names(str::from_utf8(&bytes[8..8 + length]).unwrap()).trim_end().to_owned();
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let content = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + length..]];
+    let error = refused_content(&content.concat());
+    assert!(matches!(error, Error::UnknownPixels { .. }), "{error}");
+    assert!(error.to_string().contains("`--pixels bgr`"), "{error}");
+}
+
+#[test]
+fn compressed_stretches_do_not_inflate_without_limit() {
+    // 80 MB of zeros in 80 kB, as the only variable of a MATLAB file of version 7.
+    let zeros = vec![0_u8; 80 << 20];
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&zeros).unwrap();
+    let compressed = encoder.finish().unwrap();
+    let mut file = fs::read(golden("matconvnet_simple.mat")).unwrap();
+    file.truncate(128);
+    file.extend(
+        [15_u32.to_le_bytes(), u32::try_from(compressed.len()).unwrap().to_le_bytes()].concat(),
+    );
+    file.extend(compressed);
+    let error = refused_content(&file);
+    assert!(error.to_string().contains("inflates to more than"), "{error}");
 }

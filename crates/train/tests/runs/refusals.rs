@@ -80,6 +80,7 @@ fn write_weights(path: &Path, classifier: Option<Classifier>, identities: Option
         source: "test".to_owned(),
         source_sha256: "0".to_owned(),
         identities: identities.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+        notes: BTreeMap::new(),
     };
     weights::write(path, &tensors, &metadata).unwrap();
 }

@@ -9,7 +9,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::super::printable;
 use crate::Error;
-use crate::source::{MAX_BYTES, Source};
+use crate::source::{Source, inflation_limit};
 
 /// The largest configuration that is read.
 const MAX_CONFIGURATION_BYTES: u64 = 16 << 20;
@@ -33,7 +33,8 @@ pub(super) fn open(source: &Source) -> Result<(DynStorage, Value), Error> {
     let entry = archive.by_name("model.weights.h5").map_err(damaged)?;
     let size = entry.size();
     if entry.compression() != CompressionMethod::Stored {
-        let bytes = inflated(source, entry, MAX_BYTES)?;
+        let limit = inflation_limit(entry.compressed_size());
+        let bytes = inflated(source, entry, limit)?;
         return Ok((Arc::new(BytesStorage::new(bytes)), configuration));
     }
     let start = entry.data_start().ok_or_else(|| source.damaged("an entry without data"))?;

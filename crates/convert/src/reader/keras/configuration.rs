@@ -33,12 +33,10 @@ pub(super) fn flattening(configuration: &Value) -> Result<Flattening, String> {
     match (first, flatten) {
         (Channels::Last, None | Some(Channels::Last))
         | (Channels::First, Some(Channels::First)) => Ok(Flattening::RowColumnChannel),
-        (Channels::First, None) => Ok(Flattening::ChannelRowColumn),
+        // A Flatten for channels-last maps leaves those that come as they are.
+        (Channels::First, None | Some(Channels::Last)) => Ok(Flattening::ChannelRowColumn),
         (Channels::Last, Some(Channels::First)) => {
             Err("a Flatten that takes channels-last maps for channels-first".to_owned())
-        }
-        (Channels::First, Some(Channels::Last)) => {
-            Err("a Flatten that takes channels-first maps for channels-last".to_owned())
         }
     }
 }
@@ -90,6 +88,7 @@ mod tests {
             (&last, &last, Flattening::RowColumnChannel),
             (&first, &none, Flattening::ChannelRowColumn),
             (&first, &first, Flattening::RowColumnChannel),
+            (&first, &last, Flattening::ChannelRowColumn),
         ];
         for (map, flatten, expected) in cases {
             let layers = [layer("Conv2D", map), layer("Flatten", flatten)];

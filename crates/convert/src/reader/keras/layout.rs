@@ -51,7 +51,7 @@ impl Layout {
         &self,
         source: &Source,
         file: &Hdf5File,
-    ) -> Result<Vec<SourceLayer>, Error> {
+    ) -> Result<(Vec<SourceLayer>, bool), Error> {
         let (mut layers, backend) = listed(source, file)?;
         let is_theanos = layers
             .iter()
@@ -61,12 +61,7 @@ impl Layout {
         for layer in &mut layers {
             layer.axes = axes;
         }
-        Ok(layers)
-    }
-
-    /// Whether it is known, and not taken for granted, in which order the network flattens.
-    pub(super) fn states_flattening(&self) -> bool {
-        self.configuration.is_some()
+        Ok((layers, is_theanos || self.configuration.is_some()))
     }
 
     /// The axes of a file whose kernels have Theano's order or not.

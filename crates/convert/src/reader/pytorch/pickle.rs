@@ -65,7 +65,7 @@ impl Machine<'_> {
             0x95 => drop(self.take(8)?),
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
-            b'1' => drop(self.to_mark()?),
+            b'1' => drop(self.take_to_mark()?),
             b'2' => {
                 let top = self.top()?;
                 self.stack.push(top);
@@ -135,11 +135,11 @@ impl Machine<'_> {
                 self.check_above_mark(start)?;
                 Node::Tuple(self.stack.split_off(start))
             }
-            b't' => Node::Tuple(self.to_mark()?),
+            b't' => Node::Tuple(self.take_to_mark()?),
             b']' | 0x8f => Node::List(Vec::new()),
-            b'l' | 0x91 => Node::List(self.to_mark()?),
+            b'l' | 0x91 => Node::List(self.take_to_mark()?),
             b'}' => Node::Dict(Vec::new()),
-            _ => Node::Dict(pairs(&self.to_mark()?)?),
+            _ => Node::Dict(pairs(&self.take_to_mark()?)?),
         };
         let value = self.objects.add(node);
         self.stack.push(value);
@@ -154,7 +154,7 @@ impl Machine<'_> {
                 let value = self.pop()?;
                 vec![self.pop()?, value]
             }
-            _ => self.to_mark()?,
+            _ => self.take_to_mark()?,
         };
         let target = self.top()?;
         match (self.objects.node_mut(target), code) {
@@ -176,7 +176,8 @@ impl Machine<'_> {
         };
         if matches!(code, b'h' | b'j') {
             let value = self.memo.get(&key).copied();
-            self.stack.push(value.ok_or(Refusal::Damaged("its pickle recalls what it never kept"))?);
+            self.stack
+                .push(value.ok_or(Refusal::Damaged("its pickle recalls what it never kept"))?);
         } else {
             let top = self.top()?;
             self.memo.insert(key, top);
@@ -275,7 +276,7 @@ impl Machine<'_> {
     }
 
     /// Everything above the last mark, which is taken away.
-    fn to_mark(&mut self) -> Result<Vec<Value>, Refusal> {
+    fn take_to_mark(&mut self) -> Result<Vec<Value>, Refusal> {
         let mark = self.marks.pop().ok_or(Refusal::Damaged("its pickle has no mark"))?;
         if self.stack.len() < mark {
             return Err(EMPTY_STACK);
@@ -336,7 +337,7 @@ mod tests {
     #[test]
     fn functions_outside_the_list_are_refused_by_name() {
         let forbidden = |name: &str| Refusal::Forbidden(name.to_owned());
-        assert_eq!(refused(b"cposix\nsystem\n(U\x02ls\x85R."), forbidden("posix.system"));
+        assert_eq!(refused(b"cposix\nsystem\nU\x02ls\x85R."), forbidden("posix.system"));
         assert_eq!(refused(b"c__builtin__\neval\n)R."), forbidden("__builtin__.eval"));
         let by_stack = b"\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R.";
         assert_eq!(refused(by_stack), forbidden("os.system"));
@@ -367,7 +368,6 @@ mod tests {
             &b""[..],
             b".",
             b"0.",
-            b"(K\x010t.",
             b"(0.",
             b"t.",
             b"K\x01\x87.",

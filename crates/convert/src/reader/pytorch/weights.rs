@@ -11,8 +11,16 @@ const MAX_NESTING: usize = 32;
 const MAX_VISITS: usize = 1 << 18;
 
 /// Under which keys a checkpoint keeps its weights, the likeliest first.
-const WEIGHTS_KEYS: [&str; 8] =
-    ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params"];
+const WEIGHTS_KEYS: [&str; 8] = [
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+];
 
 /// The weights of a pickle.
 #[derive(Debug, Default)]
@@ -29,10 +37,8 @@ pub(super) fn weights(pickle: &Pickle) -> Result<Weights, &'static str> {
     let entries = objects.dict(*root).unwrap_or_default();
     let chosen = WEIGHTS_KEYS.into_iter().find_map(|key| {
         let value = objects.get(*root, key)?;
-        let holds_parts = matches!(
-            objects.node(value),
-            Some(Node::Dict(_) | Node::Instance { .. })
-        );
+        let holds_parts =
+            matches!(objects.node(value), Some(Node::Dict(_) | Node::Instance { .. }));
         holds_parts.then_some((key, value))
     });
     let Some((chosen, value)) = chosen else {
