@@ -269,4 +269,5 @@ def main():
     save(v2(double=True), "caffe_double.caffemodel")
 
 
-main()
+if __name__ == "__main__":
+    main()

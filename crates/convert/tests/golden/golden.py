@@ -3,19 +3,21 @@
 import numpy as np
 from safetensors.numpy import load_file
 
-WIDTHS = [2, 3, 4, 5, 6]
+everything = load_file("narrow_vgg16.safetensors")
+IMAGES, LOGITS = everything["images"], everything["logits"]
+
 COUNTS = [2, 2, 3, 3, 3]
 CONVOLUTIONS = [f"conv{b + 1}_{c + 1}" for b in range(5) for c in range(COUNTS[b])]
 LAST_OF_BLOCK = [f"conv{b + 1}_{COUNTS[b]}" for b in range(5)]
 DENSE = ["fc6", "fc7", "fc8"]
 PARTS = ["weight", "bias"]
 NAMES = CONVOLUTIONS + DENSE
-SIDE_PX, UNITS, POOL5 = 64, [7, 7, 9], (6, 2, 2)
+# The network's size is that of its tensors, so that the same scripts make files of full size.
+WIDTHS = [len(everything[f"{name}.bias"]) for name in LAST_OF_BLOCK]
+UNITS = [len(everything[f"{name}.bias"]) for name in DENSE]
+SIDE_PX, POOL5 = IMAGES.shape[2], everything["pool5"].shape[1:]
 # The mean of VGGFace's images, in RGB.
 MEAN_RGB = [129.1863, 104.7624, 93.5940]
-
-everything = load_file("narrow_vgg16.safetensors")
-IMAGES, LOGITS = everything["images"], everything["logits"]
 
 
 def golden(*, rgb=False):

@@ -434,4 +434,5 @@ def main():
     octave()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -181,4 +181,5 @@ def main():
         assert np.array_equal(all_weights(onnx.load(f"onnx_{path}.onnx")), expected), path
 
 
-main()
+if __name__ == "__main__":
+    main()

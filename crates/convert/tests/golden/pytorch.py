@@ -43,6 +43,7 @@ if __name__ == "__main__" and os.environ.get("PYTHONHASHSEED") != "0":
     again = "import runpy; runpy.run_path('pytorch.py', run_name='__main__')"
     os.execv(sys.executable, [sys.executable, "-c", again])
 
+import math
 import pickle
 import types
 import warnings
@@ -52,7 +53,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from golden import COUNTS, LOGITS, NAMES, PARTS, UNITS, WIDTHS, agree, golden, images
+from golden import COUNTS, LOGITS, NAMES, PARTS, POOL5, UNITS, WIDTHS, agree, golden, images
 
 
 class VGG(nn.Module):
@@ -95,7 +96,7 @@ class Dag(nn.Module):
             for number in range(1, count + 1):
                 setattr(self, f"conv{block}_{number}", nn.Conv2d(channels, width, 3, padding=1))
                 channels = width
-        features = channels * 4
+        features = math.prod(POOL5)
         for number, units in enumerate(UNITS, 6):
             setattr(self, f"fc{number}", nn.Linear(features, units))
             features = units

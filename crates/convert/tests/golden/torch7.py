@@ -382,4 +382,5 @@ def main():
     save(ascii(), "torch7_ascii.t7", Ascii)
 
 
-main()
+if __name__ == "__main__":
+    main()
