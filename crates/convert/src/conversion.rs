@@ -153,7 +153,7 @@ pub fn convert(request: &Request, progress: &ProgressBar) -> Result<Conversion, 
     Ok(Conversion {
         format: plan.format,
         naming: plan.naming,
-        findings: findings::of(&converted),
+        findings: findings::of(&converted, plan.pixels),
         converted: converted.into_iter().map(|(line, _)| line).collect(),
         left_out: plan.left_out,
         normalization: plan.normalization,

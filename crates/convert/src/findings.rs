@@ -1,7 +1,7 @@
 //! What looks wrong in converted numbers, in words. Every finding is a warning: the file has been
 //! converted as it is.
 
-use crate::Converted;
+use crate::{Converted, Pixels};
 
 /// What is measured of a parameter while it is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,11 +55,11 @@ const LOOKS_RED: f64 = 1.1;
 /// How many kernels it takes for their channels to tell anything.
 const ENOUGH_KERNELS: usize = 32;
 
-/// What looks wrong.
-pub(crate) fn of(converted: &[(Converted, Statistics)]) -> Vec<String> {
+/// What looks wrong in a source whose network was taken to take these pixels.
+pub(crate) fn of(converted: &[(Converted, Statistics)], pixels: Pixels) -> Vec<String> {
     let mut findings: Vec<String> =
         converted.iter().filter_map(|(line, statistics)| of_weights(line, statistics)).collect();
-    findings.extend(converted.first().and_then(|(line, it)| channel_order(line, it)));
+    findings.extend(converted.first().and_then(|(line, it)| channel_order(line, it, pixels)));
     let has = |layer: &str| converted.iter().any(|(line, _)| line.name.starts_with(layer));
     if has("fc6") && !has("fc8") {
         findings.push(
@@ -103,14 +103,16 @@ fn of_weights(line: &Converted, statistics: &Statistics) -> Option<String> {
 }
 
 /// Of the channels that `conv1_1` looks at.
-fn channel_order(line: &Converted, statistics: &Statistics) -> Option<String> {
+fn channel_order(line: &Converted, statistics: &Statistics, pixels: Pixels) -> Option<String> {
     let [blue, _, red] = statistics.channels;
     let looks_red = ENOUGH_KERNELS <= line.shape[0] && LOOKS_RED * red < blue;
     looks_red.then(|| {
         format!(
             "conv1_1 looks {:.2} times as much at its first channel as at its third, as if the \
-             first were red and not blue: if the source takes RGB, say `--pixels rgb`",
-            blue / red
+             first were red and not blue: was the source taken for {pixels} and takes {}? Say so \
+             with `--pixels`",
+            blue / red,
+            if pixels == Pixels::Bgr { Pixels::Rgb } else { Pixels::Bgr },
         )
     })
 }
@@ -150,14 +152,14 @@ mod tests {
 
     #[test]
     fn usual_weights_give_no_findings() {
-        assert_eq!(of(&conv1_1([0.1, 0.2, 0.13])), Vec::<String>::new());
+        assert_eq!(of(&conv1_1([0.1, 0.2, 0.13]), Pixels::Bgr), Vec::<String>::new());
     }
 
     #[test]
     fn reversed_channels_are_found() {
-        let findings = of(&conv1_1([0.13, 0.2, 0.1]));
+        let findings = of(&conv1_1([0.13, 0.2, 0.1]), Pixels::Bgr);
         assert_eq!(findings.len(), 1);
-        assert!(findings[0].contains("1.69 times") && findings[0].contains("--pixels rgb"));
+        assert!(findings[0].contains("1.69 times") && findings[0].contains("bgr and takes rgb?"));
     }
 
     #[test]
@@ -166,7 +168,7 @@ mod tests {
         lines.push(line("conv1_2.weight", &[0.0; 128]));
         lines.push(line("conv2_1.weight", &[1e-6, -1e-6].repeat(64)));
         lines.push(line("conv2_2.weight", &[30.0, -30.0].repeat(64)));
-        let findings = of(&lines);
+        let findings = of(&lines, Pixels::Bgr);
         assert_eq!(findings.len(), 3, "{findings:?}");
         assert!(findings[0].contains("conv1_2.weight is zero throughout"));
         assert!(findings[1].contains("1.0e-6") && findings[2].contains("3.0e1"), "{findings:?}");
@@ -176,16 +178,16 @@ mod tests {
     fn heads_without_an_end_are_found() {
         let mut lines = conv1_1([0.1, 0.2, 0.13]);
         lines.push(line("fc6.weight", &[0.1, -0.1].repeat(64)));
-        assert!(of(&lines)[0].contains("fc8 is not"));
+        assert!(of(&lines, Pixels::Bgr)[0].contains("fc8 is not"));
         lines.push(line("fc8.weight", &[0.1, -0.1].repeat(64)));
-        assert_eq!(of(&lines), Vec::<String>::new());
+        assert_eq!(of(&lines, Pixels::Bgr), Vec::<String>::new());
     }
 
     #[test]
     fn untrained_biases_are_found() {
         let mut lines = conv1_1([0.1, 0.2, 0.13]);
         lines[1] = line("conv1_1.bias", &[0.0; 64]);
-        assert!(of(&lines)[0].contains("never been trained"));
+        assert!(of(&lines, Pixels::Bgr)[0].contains("never been trained"));
     }
 
     #[test]

@@ -59,6 +59,7 @@ from golden import (
 
 PEOPLE = ["A.J._Buckley", "A.R._Rahman", "Aamir_Khan", "Aaron_Staton", "Aaron_Tveit"]
 PEOPLE += ["Aaron_Yoo", "Abbie_Cornish", "Abel_Ferrara", "Abigail_Breslin"]
+PEOPLE += [f"Person_{number}" for number in range(len(PEOPLE), UNITS[-1])]
 DATE = "Created on: Thu Jan 31 00:00:00 2019"
 
 
