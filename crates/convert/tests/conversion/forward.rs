@@ -1,9 +1,10 @@
-//! Converted weights compute what Keras computes.
+//! Converted weights compute what the tool computes that they come from.
 
-use candle_core::{Device, Tensor};
-use model::{Architecture, Classifier, Cut, Head, Mode, Vgg16, WeightsFile};
+use candle_core::{Device, Tensor, safetensors};
+use model::{Classifier, Cut, Head, Mode, Vgg16};
+use preprocess::{Normalization, normalize};
 
-use crate::golden::{convert, expected, golden, request};
+use crate::golden::{converted, expected, golden};
 
 /// Both sum the same products in f32, at most 54 at a time, in another order.
 const RELATIVE: f32 = 1e-5;
@@ -26,23 +27,36 @@ fn close(found: &Tensor, expected: &Tensor) {
     assert!(difference <= RELATIVE * largest, "{difference} at {index}, of {largest}");
 }
 
+/// The network in a golden file, once it is converted.
+fn network(name: &str) -> Vgg16 {
+    let (_, file) = converted(name, |_| ());
+    let architecture = file.architecture().unwrap();
+    assert_eq!(architecture.side_px, 64);
+    let classifier = Classifier { head: Head::Vggface, num_classes: 9 };
+    assert_eq!(architecture.classifier, Some(classifier));
+    Vgg16::new(architecture, file.tensors().clone(), &Device::Cpu).unwrap()
+}
+
 #[test]
 fn pool5_and_logits_are_those_of_keras() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out.safetensors");
-    convert(&request(&golden("keras2.h5"), &out)).unwrap();
-    let file = WeightsFile::read(&out).unwrap();
-    let architecture = Architecture {
-        widths: file.widths().unwrap(),
-        side_px: 64,
-        classifier: Some(Classifier { head: Head::Vggface, num_classes: 9 }),
-    };
-    let network = Vgg16::new(architecture, file.tensors().clone(), &Device::Cpu).unwrap();
-
+    let network = network("keras2.h5");
     let expected = expected();
-    let pool5 = architecture.cut_after("pool5").unwrap();
+    let pool5 = network.architecture().cut_after("pool5").unwrap();
     let features = network.forward(Cut::IMAGES, pool5, &expected["images"], Mode::Eval).unwrap();
     close(&features, &expected["pool5"]);
     let logits = network.logits(Cut::IMAGES, &expected["images"], Mode::Eval).unwrap();
     close(&logits, &expected["logits"]);
+}
+
+#[test]
+fn torchvisions_networks_see_the_same_in_these_pixels() {
+    let network = network("pytorch_torchvision.pth");
+    let outputs = golden("pytorch_torchvision_outputs.safetensors");
+    let outputs = safetensors::load(outputs, &Device::Cpu).unwrap();
+    let rgb = outputs["pixels"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let mut pixels = vec![0.0; rgb.len()];
+    normalize(Normalization::Torchvision, &rgb, &mut pixels);
+    let images = Tensor::from_vec(pixels, (1, 3, 64, 64), &Device::Cpu).unwrap();
+    let logits = network.logits(Cut::IMAGES, &images, Mode::Eval).unwrap();
+    close(&logits, &outputs["logits"]);
 }

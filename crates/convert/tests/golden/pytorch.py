@@ -16,6 +16,9 @@ features.0.weight ... classifier.6.bias. RGB: conv1_1's input channels are rever
 pytorch_dag.pth                   state_dict, dag names, RGB
 pytorch_dag_legacy.pth            the same, legacy
 pytorch_torchvision.pth           state_dict, torchvision names, BGR
+pytorch_torchvision_outputs.safetensors
+                                  RGB pixels, 0 to 255, and what that file makes of them after
+                                  torchvision's standardisation, in float64
 pytorch_prefixed.pth              checkpoint {epoch, arch, state_dict, optimizer}, torchvision names
                                   after `module.`, BGR; SGD with momentum after one step
 pytorch_prefixed_legacy.pth       the same, legacy
@@ -50,10 +53,27 @@ import warnings
 import zipfile
 from collections import OrderedDict
 
+import numpy as np
 import torch
+from safetensors.numpy import save_file
 from torch import nn
 
-from golden import COUNTS, LOGITS, NAMES, PARTS, POOL5, UNITS, WIDTHS, agree, golden, images
+from golden import (
+    COUNTS,
+    LOGITS,
+    NAMES,
+    PARTS,
+    POOL5,
+    SIDE_PX,
+    UNITS,
+    WIDTHS,
+    agree,
+    golden,
+    images,
+)
+
+# Of torchvision's ImageNet presets, red, green, blue.
+MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class VGG(nn.Module):
@@ -181,6 +201,18 @@ def save_state_dicts():
         check(loaded(Dag(), torch.load(path)), path, rgb=True)
     save(torchvision(), "pytorch_torchvision.pth")
     check(loaded(VGG(), torch.load("pytorch_torchvision.pth")), "pytorch_torchvision.pth")
+    save_as_torchvision()
+
+
+def save_as_torchvision():
+    """The same file run as torchvision runs its own: on standardised RGB."""
+    pixels = np.random.default_rng(8).integers(0, 256, (1, 3, SIDE_PX, SIDE_PX))
+    mean, deviation = (torch.tensor(it, dtype=torch.float64).view(3, 1, 1) for it in (MEAN, DEVIATION))
+    network = loaded(VGG(), torch.load("pytorch_torchvision.pth")).double()
+    with torch.no_grad():
+        logits = network((torch.from_numpy(pixels).double() / 255 - mean) / deviation)
+    outputs = {"pixels": pixels.astype(np.float32), "logits": logits.numpy().astype(np.float32)}
+    save_file(outputs, "pytorch_torchvision_outputs.safetensors")
 
 
 def save_checkpoints():
