@@ -136,11 +136,11 @@ pub fn convert(request: &Request, progress: &ProgressBar) -> Result<Conversion, 
     let labels = request.labels.as_deref().map(labels::read).transpose()?;
     progress.set_message("reading");
     let source = Source::open(path, request.from)?;
-    let reader = open(source, request.keras_backend)?;
-    let network = recognize(path, reader.layers())?;
-    let plan = Plan::new(request, reader.as_ref(), &network, labels)?;
-    let (unnamed, converted) = plan.write(&request.out, reader.as_ref(), progress)?;
-    reader.source().check_unchanged()?;
+    let contents = open(&source, request.keras_backend)?;
+    let network = recognize(path, &contents.layers)?;
+    let plan = Plan::new(request, &source, &contents.metadata, &network, labels)?;
+    let (unnamed, converted) = plan.write(&request.out, contents.reader.as_ref(), progress)?;
+    source.check_unchanged()?;
     let sightings = match &request.verification {
         Some(verification) => {
             progress.set_message("trying it on the photograph");
@@ -162,14 +162,14 @@ pub fn convert(request: &Request, progress: &ProgressBar) -> Result<Conversion, 
         pixels_reason: plan.pixels_reason,
         identities: plan.identities.map_or(0, |names| names.len()),
         sightings,
-        source_sha256: plan.source_sha256,
+        source_sha256: source.sha256,
         sha256,
     })
 }
 
 /// All that is decided before a number is read.
 struct Plan<'a> {
-    path: &'a Path,
+    source: &'a Source,
     format: Format,
     naming: Naming,
     kept: Vec<&'a Parameter<'a>>,
@@ -179,18 +179,17 @@ struct Plan<'a> {
     pixels: Pixels,
     pixels_reason: PixelsReason,
     identities: Option<Vec<String>>,
-    source_sha256: String,
 }
 
 impl<'a> Plan<'a> {
     fn new(
-        request: &'a Request,
-        reader: &dyn Reader,
+        request: &Request,
+        source: &'a Source,
+        said: &SourceMetadata,
         network: &'a Network<'a>,
         labels: Option<Vec<String>>,
     ) -> Result<Self, Error> {
-        let (path, format) = (request.file.as_path(), reader.source().format);
-        let said = reader.metadata();
+        let (path, format) = (source.path.as_path(), source.format);
         let (pixels, pixels_reason) =
             pixels::decide(path, request.pixels, format, said, network.naming)?;
         let (normalization, normalization_reason) =
@@ -210,7 +209,7 @@ impl<'a> Plan<'a> {
         let identities = identities(path, labels, said, &kept)?;
         let left_out = dropped.map(|parameter| &parameter.array.name).chain(&said.left_out);
         Ok(Self {
-            path,
+            source,
             format,
             naming: network.naming,
             left_out: left_out.cloned().collect(),
@@ -220,7 +219,6 @@ impl<'a> Plan<'a> {
             pixels,
             pixels_reason,
             identities,
-            source_sha256: reader.source().sha256.clone(),
         })
     }
 
@@ -260,17 +258,17 @@ impl<'a> Plan<'a> {
         parameter: &Parameter<'_>,
     ) -> Result<Statistics, Error> {
         let array = parameter.array;
-        let values = reader.values(array)?;
+        let values = reader.values(self.source, array)?;
         let expected: usize = array.shape.iter().product();
         if values.len() != expected {
             let found = values.len();
-            return Err(reader
-                .source()
+            return Err(self
+                .source
                 .damaged(format!("`{}` holds {found} numbers, not {expected}", array.name)));
         }
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::NotFinite {
-                path: self.path.to_owned(),
+                path: self.source.path.clone(),
                 name: array.name.clone(),
                 index,
                 found: values[index],
@@ -313,8 +311,8 @@ impl<'a> Plan<'a> {
         Metadata {
             format_version: FORMAT_VERSION,
             normalization: self.normalization.to_string(),
-            source: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            source_sha256: self.source_sha256.clone(),
+            source: self.source.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            source_sha256: self.source.sha256.clone(),
             identities: self.identities.clone(),
             notes: notes.map(|(key, note)| (key.to_owned(), note)).into(),
         }

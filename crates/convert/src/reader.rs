@@ -70,48 +70,46 @@ pub(crate) struct SourceMetadata {
     pub(crate) states_flattening: bool,
 }
 
-/// A file of one format.
-pub(crate) trait Reader {
+/// What a file holds.
+pub(crate) struct Contents {
     /// Every layer, in the order of the network where the source has one.
-    fn layers(&self) -> &[SourceLayer];
-
+    pub(crate) layers: Vec<SourceLayer>,
     /// What the source says of itself.
-    fn metadata(&self) -> &SourceMetadata;
-
-    /// The file that is read.
-    fn source(&self) -> &Source;
-
-    /// The values of one of the arrays, in row-major order of its shape.
-    fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error>;
+    pub(crate) metadata: SourceMetadata,
+    /// What reads the layers' arrays.
+    pub(crate) reader: Box<dyn Reader>,
 }
 
-/// The reader for a source's format.
+/// A file of one format, whose arrays are read one at a time.
+pub(crate) trait Reader {
+    /// The values of one of the arrays, in row-major order of its shape.
+    fn values(&self, source: &Source, array: &SourceArray) -> Result<Vec<f32>, Error>;
+}
+
+/// Lists what a source holds, by the reader for its format.
 pub(crate) fn open(
-    source: Source,
+    source: &Source,
     keras_backend: Option<KerasBackend>,
-) -> Result<Box<dyn Reader>, Error> {
-    let (path, format) = (source.path.clone(), source.format);
-    let reader: Box<dyn Reader> = match format {
-        Format::Hdf5 => Box::new(keras::KerasReader::open(source, keras_backend)?),
-        Format::KerasArchive => Box::new(keras::KerasReader::open_archive(source)?),
-        Format::PytorchArchive => Box::new(pytorch::PytorchReader::open_archive(source)?),
-        Format::Pickle => Box::new(pytorch::PytorchReader::open_legacy(source)?),
-        Format::Caffe => Box::new(caffe::CaffeReader::open(source)?),
-        Format::Onnx => Box::new(onnx::OnnxReader::open(source)?),
+) -> Result<Contents, Error> {
+    let contents = match source.format {
+        Format::Hdf5 => keras::open(source, keras_backend)?,
+        Format::KerasArchive => keras::open_archive(source)?,
+        Format::PytorchArchive => pytorch::open_archive(source)?,
+        Format::Pickle => pytorch::open_legacy(source)?,
+        Format::Caffe => caffe::open(source)?,
+        Format::Onnx => onnx::open(source)?,
         Format::Matlab => matconvnet::open5(source)?,
         Format::Matlab73 => matconvnet::open73(source)?,
-        Format::Torch7 => Box::new(torch7::Torch7Reader::open(source)?),
-        Format::Safetensors => Box::new(safetensors::SafetensorsReader::open(source)?),
-        Format::Zip => return Err(Error::OtherArchive { path }),
+        Format::Torch7 => torch7::open(source)?,
+        Format::Safetensors => safetensors::open(source)?,
+        Format::Zip => return Err(Error::OtherArchive { path: source.path.clone() }),
     };
     // Names are printed from here on, and a damaged one could write all over a terminal.
-    let arrays = reader.layers().iter().flat_map(|layer| &layer.arrays).map(|array| &array.name);
-    let names = reader.layers().iter().map(|layer| &layer.name).chain(arrays);
-    match names.chain(&reader.metadata().left_out).find(|name| name.contains(char::is_control)) {
-        Some(name) => {
-            Err(Error::Damaged { path, format, reason: format!("{name:?} is no name of a layer") })
-        }
-        None => Ok(reader),
+    let arrays = contents.layers.iter().flat_map(|layer| &layer.arrays).map(|array| &array.name);
+    let names = contents.layers.iter().map(|layer| &layer.name).chain(arrays);
+    match names.chain(&contents.metadata.left_out).find(|name| name.contains(char::is_control)) {
+        Some(name) => Err(source.damaged(format!("{name:?} is no name of a layer"))),
+        None => Ok(contents),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 
-use super::{Reader, SourceArray, SourceLayer, SourceMetadata};
+use super::{Contents, Reader, SourceArray, SourceLayer, SourceMetadata};
 use crate::axes::Axes;
 use crate::element::{ByteOrder, Element};
 use crate::protobuf::{Field, Fields};
@@ -28,11 +28,8 @@ const MAX_AXES: usize = 32;
 const INNER_PRODUCT: u64 = 14;
 
 /// A file that Caffe has written.
-pub(super) struct CaffeReader {
-    source: Source,
+struct CaffeReader {
     blobs: Vec<(String, Blob)>,
-    layers: Vec<SourceLayer>,
-    metadata: SourceMetadata,
 }
 
 /// The numbers of a blob, where they lie in the file.
@@ -52,48 +49,35 @@ struct Layer {
     blobs: Vec<Bytes>,
 }
 
-impl CaffeReader {
-    /// Lists the layers of a file.
-    pub(super) fn open(source: Source) -> Result<Self, Error> {
-        let model = Bytes::from(source.all()?);
-        let layers = layers(model).map_err(|reason| source.damaged(reason))?;
-        let mut blobs = Vec::new();
-        let mut listed = Vec::new();
-        for (place, layer) in layers.into_iter().enumerate() {
-            let mut arrays = Vec::new();
-            for (number, blob) in layer.blobs.into_iter().enumerate() {
-                let mut blob = blob_of(blob).map_err(|reason| source.damaged(reason))?;
-                blob.shape = natural_shape(&blob.shape, number, layer.is_inner_product);
-                // Its place makes the name of the array unique, whatever the layer is called.
-                let name = format!("{}/{place}/blobs[{number}]", layer.name);
-                arrays.push(SourceArray { name: name.clone(), shape: blob.shape.clone() });
-                blobs.push((name, blob));
-            }
-            listed.push(SourceLayer::new(layer.name, arrays, Axes::CHANNELS_FIRST));
+/// Lists the layers of a file.
+pub(super) fn open(source: &Source) -> Result<Contents, Error> {
+    let model = Bytes::from(source.all()?);
+    let layers = layers(model).map_err(|reason| source.damaged(reason))?;
+    let mut blobs = Vec::new();
+    let mut listed = Vec::new();
+    for (place, layer) in layers.into_iter().enumerate() {
+        let mut arrays = Vec::new();
+        for (number, blob) in layer.blobs.into_iter().enumerate() {
+            let mut blob = blob_of(blob).map_err(|reason| source.damaged(reason))?;
+            blob.shape = natural_shape(&blob.shape, number, layer.is_inner_product);
+            // Its place makes the name of the array unique, whatever the layer is called.
+            let name = format!("{}/{place}/blobs[{number}]", layer.name);
+            arrays.push(SourceArray { name: name.clone(), shape: blob.shape.clone() });
+            blobs.push((name, blob));
         }
-        let metadata = SourceMetadata {
-            pixels: Some(Pixels::Bgr),
-            states_flattening: true,
-            ..SourceMetadata::default()
-        };
-        Ok(Self { source, blobs, layers: listed, metadata })
+        listed.push(SourceLayer::new(layer.name, arrays, Axes::CHANNELS_FIRST));
     }
+    let metadata = SourceMetadata {
+        pixels: Some(Pixels::Bgr),
+        states_flattening: true,
+        ..SourceMetadata::default()
+    };
+    let reader = Box::new(CaffeReader { blobs });
+    Ok(Contents { layers: listed, metadata, reader })
 }
 
 impl Reader for CaffeReader {
-    fn layers(&self) -> &[SourceLayer] {
-        &self.layers
-    }
-
-    fn metadata(&self) -> &SourceMetadata {
-        &self.metadata
-    }
-
-    fn source(&self) -> &Source {
-        &self.source
-    }
-
-    fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error> {
+    fn values(&self, _: &Source, array: &SourceArray) -> Result<Vec<f32>, Error> {
         let found = self.blobs.iter().find(|(name, _)| *name == array.name);
         let (_, blob) = found.expect("arrays are listed from these blobs");
         let element = blob.element.unwrap_or(Element::F32);

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use hdf5_reader::storage::{DynStorage, FileStorage};
 use hdf5_reader::{ByteOrder as Hdf5ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions};
 
-use super::{Reader, SourceArray, SourceLayer, SourceMetadata, guarded, printable};
+use self::layout::Layout;
+use super::{Contents, Reader, SourceArray, SourceMetadata, guarded, printable};
 use crate::element::{ByteOrder, Element};
 use crate::source::Source;
 use crate::{Error, KerasBackend, Pixels};
@@ -19,68 +20,41 @@ use crate::{Error, KerasBackend, Pixels};
 pub(super) const MAX_ARRAY_BYTES: usize = 1 << 30;
 
 /// A file that Keras has written.
-pub(super) struct KerasReader {
-    source: Source,
+struct KerasReader {
     file: Hdf5File,
-    layers: Vec<SourceLayer>,
-    metadata: SourceMetadata,
 }
 
-impl KerasReader {
-    /// Lists the layers of an HDF5 file, reading none of their values.
-    pub(super) fn open(source: Source, backend: Option<KerasBackend>) -> Result<Self, Error> {
-        guarded(&source, || {
-            let storage = FileStorage::from_file(source.file()?).map_err(damaged(&source))?;
-            let file = open_hdf5(&source, Arc::new(storage))?;
-            let configuration = layout::configuration(&file).map_err(damaged(&source))?;
-            let layout = layout::Layout { configuration, backend };
-            let (layers, states_flattening) = layout.layers(&source, &file)?;
-            Ok((file, layers, states_flattening))
-        })
-        .map(|(file, layers, states_flattening)| Self::new(source, file, layers, states_flattening))
-    }
+/// Lists the layers of an HDF5 file, reading none of their values.
+pub(super) fn open(source: &Source, backend: Option<KerasBackend>) -> Result<Contents, Error> {
+    guarded(source, || {
+        let storage = FileStorage::from_file(source.file()?).map_err(damaged(source))?;
+        let file = open_hdf5(source, Arc::new(storage))?;
+        let configuration = layout::configuration(&file).map_err(damaged(source))?;
+        contents(source, file, &Layout { configuration, backend })
+    })
+}
 
-    /// Lists the layers of the HDF5 file in an archive.
-    pub(super) fn open_archive(source: Source) -> Result<Self, Error> {
-        guarded(&source, || {
-            let (storage, configuration) = archive::open(&source)?;
-            let file = open_hdf5(&source, storage)?;
-            let layout = layout::Layout { configuration: Some(configuration), backend: None };
-            let (layers, states_flattening) = layout.layers(&source, &file)?;
-            Ok((file, layers, states_flattening))
-        })
-        .map(|(file, layers, states_flattening)| Self::new(source, file, layers, states_flattening))
-    }
+/// Lists the layers of the HDF5 file in an archive.
+pub(super) fn open_archive(source: &Source) -> Result<Contents, Error> {
+    guarded(source, || {
+        let (storage, configuration) = archive::open(source)?;
+        let file = open_hdf5(source, storage)?;
+        contents(source, file, &Layout { configuration: Some(configuration), backend: None })
+    })
+}
 
-    fn new(
-        source: Source,
-        file: Hdf5File,
-        layers: Vec<SourceLayer>,
-        states_flattening: bool,
-    ) -> Self {
-        let pixels = Some(Pixels::Bgr);
-        let metadata = SourceMetadata { pixels, states_flattening, ..SourceMetadata::default() };
-        Self { source, file, layers, metadata }
-    }
+fn contents(source: &Source, file: Hdf5File, layout: &Layout) -> Result<Contents, Error> {
+    let (layers, states_flattening) = layout.layers(source, &file)?;
+    let pixels = Some(Pixels::Bgr);
+    let metadata = SourceMetadata { pixels, states_flattening, ..SourceMetadata::default() };
+    Ok(Contents { layers, metadata, reader: Box::new(KerasReader { file }) })
 }
 
 impl Reader for KerasReader {
-    fn layers(&self) -> &[SourceLayer] {
-        &self.layers
-    }
-
-    fn metadata(&self) -> &SourceMetadata {
-        &self.metadata
-    }
-
-    fn source(&self) -> &Source {
-        &self.source
-    }
-
-    fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error> {
-        guarded(&self.source, || {
-            let dataset = self.file.dataset(&array.name).map_err(damaged(&self.source))?;
-            dataset_values(&self.source, &array.name, &dataset)
+    fn values(&self, source: &Source, array: &SourceArray) -> Result<Vec<f32>, Error> {
+        guarded(source, || {
+            let dataset = self.file.dataset(&array.name).map_err(damaged(source))?;
+            dataset_values(source, &array.name, &dataset)
         })
     }
 }

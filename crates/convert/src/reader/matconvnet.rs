@@ -7,7 +7,7 @@ mod value;
 
 use std::collections::HashMap;
 
-use super::{Reader, SourceArray, SourceLayer, SourceMetadata};
+use super::{Contents, Reader, SourceArray};
 use crate::Error;
 use crate::source::Source;
 use level5::Level5;
@@ -15,23 +15,10 @@ use level73::Level73;
 use network::Network;
 use value::{Numbers, Variables};
 
-/// Lists the layers of a file of version 5 or 7.
-pub(super) fn open5(source: Source) -> Result<Box<dyn Reader>, Error> {
-    Ok(Box::new(MatconvnetReader::<Level5>::open(source)?))
-}
-
-/// Lists the layers of a file of version 7.3.
-pub(super) fn open73(source: Source) -> Result<Box<dyn Reader>, Error> {
-    Ok(Box::new(MatconvnetReader::<Level73>::open(source)?))
-}
-
 /// A file of MATLAB's.
 struct MatconvnetReader<F> {
-    source: Source,
     file: F,
     arrays: HashMap<String, Numbers>,
-    layers: Vec<SourceLayer>,
-    metadata: SourceMetadata,
 }
 
 /// A version of MATLAB's format.
@@ -43,30 +30,26 @@ trait MatFile: Sized {
     fn values(&self, source: &Source, name: &str, numbers: &Numbers) -> Result<Vec<f32>, Error>;
 }
 
-impl<F: MatFile> MatconvnetReader<F> {
-    fn open(source: Source) -> Result<Self, Error> {
-        let (file, variables) = F::open(&source)?;
-        let read = |numbers: &Numbers| file.values(&source, "averageImage", numbers);
-        let Network { layers, arrays, metadata } = network::network(&source, &variables, read)?;
-        Ok(Self { source, file, arrays, layers, metadata })
-    }
+/// Lists the layers of a file of version 5 or 7.
+pub(super) fn open5(source: &Source) -> Result<Contents, Error> {
+    open::<Level5>(source)
+}
+
+/// Lists the layers of a file of version 7.3.
+pub(super) fn open73(source: &Source) -> Result<Contents, Error> {
+    open::<Level73>(source)
+}
+
+fn open<F: MatFile + 'static>(source: &Source) -> Result<Contents, Error> {
+    let (file, variables) = F::open(source)?;
+    let read = |numbers: &Numbers| file.values(source, "averageImage", numbers);
+    let Network { layers, arrays, metadata } = network::network(source, &variables, read)?;
+    Ok(Contents { layers, metadata, reader: Box::new(MatconvnetReader { file, arrays }) })
 }
 
 impl<F: MatFile> Reader for MatconvnetReader<F> {
-    fn layers(&self) -> &[SourceLayer] {
-        &self.layers
-    }
-
-    fn metadata(&self) -> &SourceMetadata {
-        &self.metadata
-    }
-
-    fn source(&self) -> &Source {
-        &self.source
-    }
-
-    fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error> {
+    fn values(&self, source: &Source, array: &SourceArray) -> Result<Vec<f32>, Error> {
         let numbers = self.arrays.get(&array.name).expect("arrays are listed from these");
-        self.file.values(&self.source, &array.name, numbers)
+        self.file.values(source, &array.name, numbers)
     }
 }

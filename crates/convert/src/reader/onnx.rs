@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Reader, SourceArray, SourceLayer, SourceMetadata, guarded, printable};
+use super::{Contents, Reader, SourceArray, SourceLayer, SourceMetadata, guarded, printable};
 use crate::axes::{Axes, DenseAxes, Flattening};
 use crate::element::{ByteOrder, Element};
 use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
@@ -28,79 +28,63 @@ const COUNTED_DEPTH: usize = 4;
 const EXTERNAL: i32 = 1;
 
 /// An ONNX file.
-pub(super) struct OnnxReader {
-    source: Source,
+struct OnnxReader {
     tensors: HashMap<String, TensorProto>,
-    layers: Vec<SourceLayer>,
-    metadata: SourceMetadata,
 }
 
-impl OnnxReader {
-    /// Lists the layers of a file, in the order of its nodes.
-    pub(super) fn open(source: Source) -> Result<Self, Error> {
-        let bytes = Bytes::from(source.all()?);
-        let mut count = 0;
-        count_fields(bytes.clone(), COUNTED_DEPTH, &mut count)
-            .map_err(|reason| source.damaged(reason))?;
-        let model = guarded(&source, || {
-            ModelProto::decode(bytes).map_err(|error| source.damaged(printable(&error.to_string())))
-        })?;
-        let graph = model.graph.unwrap_or_default();
-        let nodes = Nodes::of(&graph);
-        let layers = nodes.layers().map_err(|reason| source.damaged(reason))?;
-        let is_channels_last = nodes.flattening() == Flattening::RowColumnChannel;
-        let property = |key: &str| {
-            let entry = model.metadata_props.iter().find(|it| it.key.as_deref() == Some(key))?;
-            entry.value.as_deref()
-        };
-        let normalization = property("normalization").and_then(|name| name.parse().ok());
-        let normalization: Option<Normalization> = normalization;
-        // Channels come last in what Keras has made, which takes BGR; and in this project's own
-        // exports the convolutions take what they take here, whatever the graph does before.
-        let is_bgr = is_channels_last || normalization.is_some();
-        let metadata = SourceMetadata {
-            normalization,
-            identities: property("identities").and_then(|json| serde_json::from_str(json).ok()),
-            pixels: is_bgr.then_some(Pixels::Bgr),
-            states_flattening: true,
-            ..SourceMetadata::default()
-        };
-        if let (None, Some(node)) = (metadata.pixels, nodes.before_convolutions()) {
-            tracing::warn!(
-                "the model works on its input ({}) before its first convolution; that is not \
-                 converted, so set --pixels and --normalization accordingly",
-                printable(node.op_type())
-            );
-        }
-        let constants = graph.node.into_iter().filter(|node| node.op_type() == "Constant");
-        let mut tensors: HashMap<String, TensorProto> = constants
-            .filter_map(|node| {
-                let tensor = node.attribute.into_iter().find_map(|attribute| attribute.t)?;
-                Some((node.output.into_iter().next()?, tensor))
-            })
-            .collect();
-        tensors.extend(graph.initializer.into_iter().map(|it| (it.name().to_owned(), it)));
-        Ok(Self { source, tensors, layers, metadata })
+/// Lists the layers of a file, in the order of its nodes.
+pub(super) fn open(source: &Source) -> Result<Contents, Error> {
+    let bytes = Bytes::from(source.all()?);
+    let mut count = 0;
+    count_fields(bytes.clone(), COUNTED_DEPTH, &mut count)
+        .map_err(|reason| source.damaged(reason))?;
+    let model = guarded(source, || {
+        ModelProto::decode(bytes).map_err(|error| source.damaged(printable(&error.to_string())))
+    })?;
+    let graph = model.graph.unwrap_or_default();
+    let nodes = Nodes::of(&graph);
+    let layers = nodes.layers().map_err(|reason| source.damaged(reason))?;
+    let is_channels_last = nodes.flattening() == Flattening::RowColumnChannel;
+    let property = |key: &str| {
+        let entry = model.metadata_props.iter().find(|it| it.key.as_deref() == Some(key))?;
+        entry.value.as_deref()
+    };
+    let normalization = property("normalization").and_then(|name| name.parse().ok());
+    let normalization: Option<Normalization> = normalization;
+    // Channels come last in what Keras has made, which takes BGR; and in this project's own
+    // exports the convolutions take what they take here, whatever the graph does before.
+    let is_bgr = is_channels_last || normalization.is_some();
+    let metadata = SourceMetadata {
+        normalization,
+        identities: property("identities").and_then(|json| serde_json::from_str(json).ok()),
+        pixels: is_bgr.then_some(Pixels::Bgr),
+        states_flattening: true,
+        ..SourceMetadata::default()
+    };
+    if let (None, Some(node)) = (metadata.pixels, nodes.before_convolutions()) {
+        tracing::warn!(
+            "the model works on its input ({}) before its first convolution; that is not \
+             converted, so set --pixels and --normalization accordingly",
+            printable(node.op_type())
+        );
     }
+    let constants = graph.node.into_iter().filter(|node| node.op_type() == "Constant");
+    let mut tensors: HashMap<String, TensorProto> = constants
+        .filter_map(|node| {
+            let tensor = node.attribute.into_iter().find_map(|attribute| attribute.t)?;
+            Some((node.output.into_iter().next()?, tensor))
+        })
+        .collect();
+    tensors.extend(graph.initializer.into_iter().map(|it| (it.name().to_owned(), it)));
+    let reader = Box::new(OnnxReader { tensors });
+    Ok(Contents { layers, metadata, reader })
 }
 
 impl Reader for OnnxReader {
-    fn layers(&self) -> &[SourceLayer] {
-        &self.layers
-    }
-
-    fn metadata(&self) -> &SourceMetadata {
-        &self.metadata
-    }
-
-    fn source(&self) -> &Source {
-        &self.source
-    }
-
-    fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error> {
+    fn values(&self, source: &Source, array: &SourceArray) -> Result<Vec<f32>, Error> {
         let tensor = self.tensors.get(&array.name).expect("arrays are listed from these tensors");
         if tensor.data_location == Some(EXTERNAL) || !tensor.external_data.is_empty() {
-            return Err(self.source.damaged(format!(
+            return Err(source.damaged(format!(
                 "the numbers of `{}` lie in another file, which is not read: save the model with \
                  its weights in it",
                 array.name
@@ -113,7 +97,7 @@ impl Reader for OnnxReader {
             16 => Element::Bf16,
             other => {
                 return Err(Error::ElementType {
-                    path: self.source.path.clone(),
+                    path: source.path.clone(),
                     name: array.name.clone(),
                     found: format!("elements of ONNX's type {other}"),
                 });

@@ -19,7 +19,7 @@ use zip::{CompressionMethod, ZipArchive};
 use self::objects::{Refusal, Tensor};
 use self::pickle::Pickle;
 use super::strided::{extent, gathered};
-use super::{Reader, SourceArray, SourceLayer, SourceMetadata, guarded, printable};
+use super::{Contents, Reader, SourceArray, SourceMetadata, guarded, printable};
 use crate::Error;
 use crate::axes::Axes;
 use crate::element::ByteOrder;
@@ -33,14 +33,11 @@ const MAX_PICKLE_BYTES: u64 = 64 << 20;
 const MAGIC: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
 
 /// A file that PyTorch has written.
-pub(super) struct PytorchReader {
-    source: Source,
+struct PytorchReader {
     tensors: HashMap<String, Tensor>,
     /// Where each storage's numbers lie in the file.
     storages: HashMap<String, Stretch>,
     byte_order: ByteOrder,
-    layers: Vec<SourceLayer>,
-    metadata: SourceMetadata,
 }
 
 /// A stretch of a file.
@@ -50,83 +47,70 @@ struct Stretch {
     bytes: u64,
 }
 
-impl PytorchReader {
-    /// Lists the layers of an archive.
-    pub(super) fn open_archive(source: Source) -> Result<Self, Error> {
-        let Archive { pickle, storages, byte_order } = guarded(&source, || archive(&source))?;
-        let pickle = pickle::read(&pickle).map_err(|refusal| refused(&source, refusal))?;
-        Self::new(source, &pickle, storages, byte_order)
-    }
+/// Lists the layers of an archive.
+pub(super) fn open_archive(source: &Source) -> Result<Contents, Error> {
+    let Archive { pickle, storages, byte_order } = guarded(source, || archive(source))?;
+    let pickle = pickle::read(&pickle).map_err(|refusal| refused(source, refusal))?;
+    contents(source, &pickle, storages, byte_order)
+}
 
-    /// Lists the layers of a file from before 1.6: pickles of a magic number, the version, the
-    /// system, the object and the names of its storages, then the storages.
-    pub(super) fn open_legacy(source: Source) -> Result<Self, Error> {
-        let text = source.bytes(0, source.size().min(MAX_PICKLE_BYTES))?;
-        if !text.starts_with(MAGIC) {
-            return Err(Error::OtherPickle { path: source.path.clone() });
-        }
-        let mut place = MAGIC.len();
-        let mut next = || -> Result<Pickle, Error> {
-            let pickle = pickle::read(&text[place..]).map_err(|it| refused(&source, it))?;
-            place += pickle.length;
-            Ok(pickle)
-        };
-        let (_version, system, object, keys) = (next()?, next()?, next()?, next()?);
-        let little = system.objects.get(system.root, "little_endian");
-        let byte_order = match little {
-            Some(objects::Value::Bool(false)) => ByteOrder::BigEndian,
-            _ => ByteOrder::LittleEndian,
-        };
-        let storages = legacy_storages(&source, &object, &keys, place as u64, byte_order)?;
-        Self::new(source, &object, storages, byte_order)
+/// Lists the layers of a file from before 1.6: pickles of a magic number, the version, the
+/// system, the object and the names of its storages, then the storages.
+pub(super) fn open_legacy(source: &Source) -> Result<Contents, Error> {
+    let text = source.bytes(0, source.size().min(MAX_PICKLE_BYTES))?;
+    if !text.starts_with(MAGIC) {
+        return Err(Error::OtherPickle { path: source.path.clone() });
     }
+    let mut place = MAGIC.len();
+    let mut next = || -> Result<Pickle, Error> {
+        let pickle = pickle::read(&text[place..]).map_err(|it| refused(source, it))?;
+        place += pickle.length;
+        Ok(pickle)
+    };
+    let (_version, system, object, keys) = (next()?, next()?, next()?, next()?);
+    let little = system.objects.get(system.root, "little_endian");
+    let byte_order = match little {
+        Some(objects::Value::Bool(false)) => ByteOrder::BigEndian,
+        _ => ByteOrder::LittleEndian,
+    };
+    let storages = legacy_storages(source, &object, &keys, place as u64, byte_order)?;
+    contents(source, &object, storages, byte_order)
+}
 
-    fn new(
-        source: Source,
-        pickle: &Pickle,
-        storages: HashMap<String, Stretch>,
-        byte_order: ByteOrder,
-    ) -> Result<Self, Error> {
-        let weights = weights::weights(pickle).map_err(|reason| source.damaged(reason))?;
-        let array = |(name, tensor): &(String, Tensor)| SourceArray {
-            name: name.clone(),
-            shape: tensor.shape.clone(),
-        };
-        let arrays = weights.tensors.iter().map(array).collect();
-        let layers = state_dict::layers(arrays, Axes::CHANNELS_FIRST);
-        let metadata = SourceMetadata {
-            left_out: weights.left_out,
-            states_flattening: true,
-            ..SourceMetadata::default()
-        };
-        let tensors = weights.tensors.into_iter().collect();
-        Ok(Self { source, tensors, storages, byte_order, layers, metadata })
-    }
+fn contents(
+    source: &Source,
+    pickle: &Pickle,
+    storages: HashMap<String, Stretch>,
+    byte_order: ByteOrder,
+) -> Result<Contents, Error> {
+    let weights = weights::weights(pickle).map_err(|reason| source.damaged(reason))?;
+    let array = |(name, tensor): &(String, Tensor)| SourceArray {
+        name: name.clone(),
+        shape: tensor.shape.clone(),
+    };
+    let arrays = weights.tensors.iter().map(array).collect();
+    let layers = state_dict::layers(arrays, Axes::CHANNELS_FIRST);
+    let metadata = SourceMetadata {
+        left_out: weights.left_out,
+        states_flattening: true,
+        ..SourceMetadata::default()
+    };
+    let tensors = weights.tensors.into_iter().collect();
+    let reader = Box::new(PytorchReader { tensors, storages, byte_order });
+    Ok(Contents { layers, metadata, reader })
 }
 
 impl Reader for PytorchReader {
-    fn layers(&self) -> &[SourceLayer] {
-        &self.layers
-    }
-
-    fn metadata(&self) -> &SourceMetadata {
-        &self.metadata
-    }
-
-    fn source(&self) -> &Source {
-        &self.source
-    }
-
-    fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error> {
+    fn values(&self, source: &Source, array: &SourceArray) -> Result<Vec<f32>, Error> {
         let tensor = self.tensors.get(&array.name).expect("arrays are listed from these tensors");
         let Some(element) = tensor.storage.element() else {
             return Err(Error::ElementType {
-                path: self.source.path.clone(),
+                path: source.path.clone(),
                 name: array.name.clone(),
                 found: tensor.storage.kind.clone(),
             });
         };
-        let beyond = || self.source.damaged(format!("`{}` reaches beyond its storage", array.name));
+        let beyond = || source.damaged(format!("`{}` reaches beyond its storage", array.name));
         let stretch = self.storages.get(&tensor.storage.key).ok_or_else(beyond)?;
         let size = element.size() as u64;
         let reach =
@@ -137,7 +121,7 @@ impl Reader for PytorchReader {
         if stretch.bytes < start.checked_add(reach * size).ok_or_else(beyond)? {
             return Err(beyond());
         }
-        let bytes = self.source.bytes(stretch.offset + start, reach * size)?;
+        let bytes = source.bytes(stretch.offset + start, reach * size)?;
         let values = element.to_f32(&bytes, self.byte_order);
         drop(bytes);
         gathered(values, &tensor.shape, &tensor.strides).ok_or_else(beyond)

@@ -7,7 +7,7 @@ use std::path::Path;
 use model::weights::FORMAT_VERSION;
 use safetensors::tensor::{Dtype, Metadata};
 
-use super::{Reader, SourceArray, SourceLayer, SourceMetadata, printable};
+use super::{Contents, Reader, SourceArray, SourceMetadata, printable};
 use crate::axes::Axes;
 use crate::element::{ByteOrder, Element};
 use crate::source::Source;
@@ -18,60 +18,44 @@ use crate::{Error, Normalization, Pixels};
 const MAX_HEADER_BYTES: u64 = 16 << 20;
 
 /// A safetensors file.
-pub(super) struct SafetensorsReader {
-    source: Source,
+struct SafetensorsReader {
     /// Where the arrays begin.
     start: u64,
     header: Metadata,
-    layers: Vec<SourceLayer>,
-    metadata: SourceMetadata,
 }
 
-impl SafetensorsReader {
-    /// Lists the layers of a file.
-    pub(super) fn open(source: Source) -> Result<Self, Error> {
-        let length = source.bytes(0, 8)?;
-        let length = u64::from_le_bytes(length.try_into().expect("eight bytes were asked for"));
-        if MAX_HEADER_BYTES < length {
-            return Err(source.damaged(format!("its header claims {length} bytes")));
-        }
-        let start = 8 + length;
-        let header: Metadata = serde_json::from_slice(&source.bytes(8, length)?)
-            .map_err(|error| source.damaged(printable(&error.to_string())))?;
-        let expected = start + header.data_len() as u64;
-        if source.size() != expected {
-            let found = source.size();
-            return Err(
-                source.damaged(format!("it has {found} bytes, its header describes {expected}"))
-            );
-        }
-        let metadata = metadata(&source.path, header.metadata().as_ref())?;
-        let mut arrays: Vec<SourceArray> = header
-            .tensors()
-            .into_iter()
-            .map(|(name, info)| SourceArray { name, shape: info.shape.clone() })
-            .collect();
-        // The format keeps no order of layers: `features.2` comes before `features.10`.
-        arrays.sort_by_cached_key(|array| state_dict::in_order_of_numbers(&array.name));
-        let layers = state_dict::layers(arrays, Axes::CHANNELS_FIRST);
-        Ok(Self { source, start, header, layers, metadata })
+/// Lists the layers of a file.
+pub(super) fn open(source: &Source) -> Result<Contents, Error> {
+    let length = source.bytes(0, 8)?;
+    let length = u64::from_le_bytes(length.try_into().expect("eight bytes were asked for"));
+    if MAX_HEADER_BYTES < length {
+        return Err(source.damaged(format!("its header claims {length} bytes")));
     }
+    let start = 8 + length;
+    let header: Metadata = serde_json::from_slice(&source.bytes(8, length)?)
+        .map_err(|error| source.damaged(printable(&error.to_string())))?;
+    let expected = start + header.data_len() as u64;
+    if source.size() != expected {
+        let found = source.size();
+        return Err(
+            source.damaged(format!("it has {found} bytes, its header describes {expected}"))
+        );
+    }
+    let metadata = metadata(&source.path, header.metadata().as_ref())?;
+    let mut arrays: Vec<SourceArray> = header
+        .tensors()
+        .into_iter()
+        .map(|(name, info)| SourceArray { name, shape: info.shape.clone() })
+        .collect();
+    // The format keeps no order of layers: `features.2` comes before `features.10`.
+    arrays.sort_by_cached_key(|array| state_dict::in_order_of_numbers(&array.name));
+    let layers = state_dict::layers(arrays, Axes::CHANNELS_FIRST);
+    let reader = Box::new(SafetensorsReader { start, header });
+    Ok(Contents { layers, metadata, reader })
 }
 
 impl Reader for SafetensorsReader {
-    fn layers(&self) -> &[SourceLayer] {
-        &self.layers
-    }
-
-    fn metadata(&self) -> &SourceMetadata {
-        &self.metadata
-    }
-
-    fn source(&self) -> &Source {
-        &self.source
-    }
-
-    fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error> {
+    fn values(&self, source: &Source, array: &SourceArray) -> Result<Vec<f32>, Error> {
         let info = self.header.info(&array.name).expect("arrays are listed from this header");
         let element = match info.dtype {
             Dtype::F16 => Element::F16,
@@ -80,14 +64,14 @@ impl Reader for SafetensorsReader {
             Dtype::F64 => Element::F64,
             other => {
                 return Err(Error::ElementType {
-                    path: self.source.path.clone(),
+                    path: source.path.clone(),
                     name: array.name.clone(),
                     found: other.to_string(),
                 });
             }
         };
         let (from, to) = info.data_offsets;
-        let bytes = self.source.bytes(self.start + from as u64, (to - from) as u64)?;
+        let bytes = source.bytes(self.start + from as u64, (to - from) as u64)?;
         Ok(element.to_f32(&bytes, ByteOrder::LittleEndian))
     }
 }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use self::objects::{Numbers, Objects, Value};
 use super::strided::{extent, gathered};
-use super::{Reader, SourceArray, SourceLayer, SourceMetadata};
+use super::{Contents, Reader, SourceArray, SourceLayer, SourceMetadata};
 use crate::axes::Axes;
 use crate::source::Source;
 use crate::{Error, Pixels};
@@ -23,12 +23,9 @@ const MAX_NESTING: usize = 32;
 const MAX_MODULES: usize = 1 << 14;
 
 /// A file that Torch7 has written.
-pub(super) struct Torch7Reader {
-    source: Source,
+struct Torch7Reader {
     objects: Objects,
     arrays: HashMap<String, Array>,
-    layers: Vec<SourceLayer>,
-    metadata: SourceMetadata,
 }
 
 /// A tensor: a view of a storage.
@@ -40,44 +37,31 @@ struct Array {
     strides: Vec<u64>,
 }
 
-impl Torch7Reader {
-    /// Lists the layers of a file.
-    pub(super) fn open(source: Source) -> Result<Self, Error> {
-        let bytes = source.all()?;
-        let objects = Objects::read(bytes).map_err(|reason| source.damaged(reason))?;
-        let mut walk =
-            Walk { objects: &objects, modules: 0, layers: Vec::new(), arrays: HashMap::new() };
-        walk.visit("", objects.root(), MAX_NESTING).map_err(|reason| source.damaged(reason))?;
-        let Walk { layers, arrays, .. } = walk;
-        let metadata = SourceMetadata {
-            pixels: Some(Pixels::Bgr),
-            states_flattening: true,
-            ..SourceMetadata::default()
-        };
-        Ok(Self { source, objects, arrays, layers, metadata })
-    }
+/// Lists the layers of a file.
+pub(super) fn open(source: &Source) -> Result<Contents, Error> {
+    let bytes = source.all()?;
+    let objects = Objects::read(bytes).map_err(|reason| source.damaged(reason))?;
+    let mut walk =
+        Walk { objects: &objects, modules: 0, layers: Vec::new(), arrays: HashMap::new() };
+    walk.visit("", objects.root(), MAX_NESTING).map_err(|reason| source.damaged(reason))?;
+    let Walk { layers, arrays, .. } = walk;
+    let metadata = SourceMetadata {
+        pixels: Some(Pixels::Bgr),
+        states_flattening: true,
+        ..SourceMetadata::default()
+    };
+    let reader = Box::new(Torch7Reader { objects, arrays });
+    Ok(Contents { layers, metadata, reader })
 }
 
 impl Reader for Torch7Reader {
-    fn layers(&self) -> &[SourceLayer] {
-        &self.layers
-    }
-
-    fn metadata(&self) -> &SourceMetadata {
-        &self.metadata
-    }
-
-    fn source(&self) -> &Source {
-        &self.source
-    }
-
-    fn values(&self, array: &SourceArray) -> Result<Vec<f32>, Error> {
+    fn values(&self, source: &Source, array: &SourceArray) -> Result<Vec<f32>, Error> {
         let found = self.arrays.get(&array.name).expect("arrays are listed from these");
-        let beyond = || self.source.damaged(format!("`{}` reaches beyond its storage", array.name));
+        let beyond = || source.damaged(format!("`{}` reaches beyond its storage", array.name));
         let reach = extent(&found.shape, &found.strides).ok_or_else(beyond)?;
         if !found.numbers.kind.is_float() {
             return Err(Error::ElementType {
-                path: self.source.path.clone(),
+                path: source.path.clone(),
                 name: array.name.clone(),
                 found: "integers".to_owned(),
             });
