@@ -70,6 +70,9 @@ pub(crate) struct SourceMetadata {
     pub(crate) states_flattening: bool,
 }
 
+/// The longest name of a layer or of anything else that is printed.
+const MAX_NAME_BYTES: usize = 512;
+
 /// What a file holds.
 pub(crate) struct Contents {
     /// Every layer, in the order of the network where the source has one.
@@ -107,8 +110,13 @@ pub(crate) fn open(
     // Names are printed from here on, and a damaged one could write all over a terminal.
     let arrays = contents.layers.iter().flat_map(|layer| &layer.arrays).map(|array| &array.name);
     let names = contents.layers.iter().map(|layer| &layer.name).chain(arrays);
-    match names.chain(&contents.metadata.left_out).find(|name| name.contains(char::is_control)) {
-        Some(name) => Err(source.damaged(format!("{name:?} is no name of a layer"))),
+    let is_no_name =
+        |name: &&String| MAX_NAME_BYTES < name.len() || name.contains(char::is_control);
+    match names.chain(&contents.metadata.left_out).find(is_no_name) {
+        Some(name) => {
+            let beginning: String = name.chars().take(40).collect();
+            Err(source.damaged(format!("{beginning:?} is no name of a layer")))
+        }
         None => Ok(contents),
     }
 }

@@ -1,5 +1,7 @@
 //! Lists of named arrays, as PyTorch, ONNX and safetensors have them, as layers.
 
+use std::collections::HashMap;
+
 use crate::axes::Axes;
 use crate::reader::{SourceArray, SourceLayer};
 
@@ -7,12 +9,14 @@ use crate::reader::{SourceArray, SourceLayer};
 /// layers first appear; within a layer the weight comes first, then the bias, then any other.
 pub(crate) fn layers(arrays: Vec<SourceArray>, axes: Axes) -> Vec<SourceLayer> {
     let mut layers: Vec<SourceLayer> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for array in arrays {
-        let layer = owner(&array.name).to_owned();
-        match layers.iter_mut().find(|it| it.name == layer) {
-            Some(known) => known.arrays.push(array),
-            None => layers.push(SourceLayer { name: layer, arrays: vec![array], axes }),
-        }
+        let name = owner(&array.name).to_owned();
+        let place = *places.entry(name).or_insert_with_key(|name| {
+            layers.push(SourceLayer { name: name.clone(), arrays: Vec::new(), axes });
+            layers.len() - 1
+        });
+        layers[place].arrays.push(array);
     }
     for layer in &mut layers {
         layer.arrays.sort_by_key(|array| match array.name.rsplit('.').next() {

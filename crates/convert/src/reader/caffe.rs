@@ -55,6 +55,9 @@ pub(super) fn open(source: &Source) -> Result<Contents, Error> {
     let layers = layers(model).map_err(|reason| source.damaged(reason))?;
     let mut blobs = Vec::new();
     let mut listed = Vec::new();
+    if MAX_PARTS < layers.iter().map(|layer| layer.blobs.len()).sum() {
+        return Err(source.damaged("it has too many blobs"));
+    }
     for (place, layer) in layers.into_iter().enumerate() {
         let mut arrays = Vec::new();
         for (number, blob) in layer.blobs.into_iter().enumerate() {

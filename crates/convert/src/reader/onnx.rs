@@ -21,6 +21,9 @@ use crate::{Error, Normalization, Pixels};
 /// How many fields a model may have, but for its numbers: each takes far more memory than bytes.
 const MAX_FIELDS: usize = 1 << 20;
 
+/// How many nodes a graph may have; VGG16's have fewer than a hundred.
+const MAX_NODES: usize = 1 << 14;
+
 /// How deep fields are counted: model, graph, node, attribute.
 const COUNTED_DEPTH: usize = 4;
 
@@ -42,6 +45,9 @@ pub(super) fn open(source: &Source) -> Result<Contents, Error> {
         ModelProto::decode(bytes).map_err(|error| source.damaged(printable(&error.to_string())))
     })?;
     let graph = model.graph.unwrap_or_default();
+    if MAX_NODES < graph.node.len() {
+        return Err(source.damaged("it has too many nodes"));
+    }
     let nodes = Nodes::of(&graph);
     let layers = nodes.layers().map_err(|reason| source.damaged(reason))?;
     let is_channels_last = nodes.flattening() == Flattening::RowColumnChannel;

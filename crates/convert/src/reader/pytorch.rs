@@ -200,10 +200,12 @@ fn legacy_storages(
     start: u64,
     byte_order: ByteOrder,
 ) -> Result<HashMap<String, Stretch>, Error> {
+    let sizes = object.objects.storages().map(|it| (it.key.as_str(), it.element_bytes()));
+    let sizes: HashMap<&str, Option<u64>> = sizes.collect();
     let mut storages = HashMap::new();
     let mut place = start;
     for key in keys.objects.texts(keys.root) {
-        let Some(size) = object.objects.storage_element_bytes(key) else {
+        let Some(size) = sizes.get(key).copied().flatten() else {
             return Err(source.damaged("it has a storage that it never describes"));
         };
         let count = source.bytes(place, 8)?.try_into().expect("eight bytes were asked for");

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use self::objects::{Numbers, Objects, Value};
 use super::strided::{extent, gathered};
-use super::{Contents, Reader, SourceArray, SourceLayer, SourceMetadata};
+use super::{Contents, MAX_NAME_BYTES, Reader, SourceArray, SourceLayer, SourceMetadata};
 use crate::axes::Axes;
 use crate::source::Source;
 use crate::{Error, Pixels};
@@ -19,8 +19,9 @@ use crate::{Error, Pixels};
 /// How deep modules may lie in modules.
 const MAX_NESTING: usize = 32;
 
-/// How many modules are visited: references let a small file hold one any number of times.
-const MAX_MODULES: usize = 1 << 14;
+/// How many modules and their parts are visited: references let a small file hold one any number
+/// of times.
+const MAX_VISITS: usize = 1 << 18;
 
 /// A file that Torch7 has written.
 struct Torch7Reader {
@@ -42,7 +43,7 @@ pub(super) fn open(source: &Source) -> Result<Contents, Error> {
     let bytes = source.all()?;
     let objects = Objects::read(bytes).map_err(|reason| source.damaged(reason))?;
     let mut walk =
-        Walk { objects: &objects, modules: 0, layers: Vec::new(), arrays: HashMap::new() };
+        Walk { objects: &objects, visits: 0, layers: Vec::new(), arrays: HashMap::new() };
     walk.visit("", objects.root(), MAX_NESTING).map_err(|reason| source.damaged(reason))?;
     let Walk { layers, arrays, .. } = walk;
     let metadata = SourceMetadata {
@@ -75,7 +76,7 @@ impl Reader for Torch7Reader {
 /// A walk through modules.
 struct Walk<'a> {
     objects: &'a Objects,
-    modules: usize,
+    visits: usize,
     layers: Vec<SourceLayer>,
     arrays: HashMap<String, Array>,
 }
@@ -84,8 +85,8 @@ impl Walk<'_> {
     /// Adds a module's layers, of its children first to last if it is a container.
     fn visit(&mut self, path: &str, value: Value, nesting: usize) -> Result<(), &'static str> {
         let nesting = nesting.checked_sub(1).ok_or("its modules are nested too deep")?;
-        self.modules += 1;
-        if MAX_MODULES < self.modules {
+        self.visits += 1;
+        if MAX_VISITS < self.visits {
             return Err("it has too many modules");
         }
         let objects = self.objects;
@@ -98,8 +99,12 @@ impl Walk<'_> {
             Some("Linear") => return self.add(path, value, 2),
             _ => objects.get(value, "modules").unwrap_or(value),
         };
+        self.visits += objects.count(children);
         for (key, child) in objects.entries(children) {
             if objects.is_container(child) {
+                if MAX_NAME_BYTES < path.len() + key.len() {
+                    return Err("a name in it is too long");
+                }
                 let path = if path.is_empty() { key } else { format!("{path}.{key}") };
                 self.visit(&path, child, nesting)?;
             }

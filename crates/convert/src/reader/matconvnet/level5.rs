@@ -39,6 +39,9 @@ const LAST_NUMERIC: u8 = 15;
 /// The longest name, and list of field names, that is read.
 const MAX_NAME_BYTES: u64 = 1 << 16;
 
+/// The longest name of a field: MATLAB allows 63 characters.
+const MAX_FIELD_NAME_BYTES: usize = 64;
+
 /// A file of version 5 or 7.
 pub(super) struct Level5 {
     order: ByteOrder,
@@ -276,6 +279,9 @@ impl Walk<'_> {
         let (length, next) = self.content(place, end, 8)?;
         let (names, mut place) = self.content(next, end, MAX_NAME_BYTES)?;
         let length = (self.file.word(&length) as usize).max(1);
+        if MAX_FIELD_NAME_BYTES < length {
+            return Err(self.source.damaged("a field of a struct has a name that is too long"));
+        }
         let names: Vec<String> = names
             .chunks(length)
             .map(|name| name.split(|&byte| byte == 0).next().unwrap_or_default())

@@ -43,8 +43,12 @@ pub(super) fn network(
                 Some(Value::Struct(params)) => params.as_slice(),
                 _ => &[],
             };
+            let params: HashMap<&str, &Value> = params
+                .iter()
+                .filter_map(|it| Some((field(it, "name")?.text()?, field(it, "value")?)))
+                .collect();
             for layer in layers {
-                network.add_of_dag(layer, params);
+                network.add_of_dag(layer, &params);
             }
         }
         Some(Value::Struct(layers)) => layers.iter().for_each(|it| network.add_simple(it)),
@@ -70,13 +74,10 @@ impl Network {
     }
 
     /// Adds a layer of a DagNN, whose weights lie among the network's parameters, by name.
-    fn add_of_dag(&mut self, layer: &Record, params: &[Record]) {
+    fn add_of_dag(&mut self, layer: &Record, params: &HashMap<&str, &Value>) {
         let name = field(layer, "name").and_then(Value::text).unwrap_or_default();
         let wanted = field(layer, "params").map(Value::elements).unwrap_or_default();
-        let param = |wanted: &str| {
-            let named = |it: &&Record| field(it, "name").and_then(Value::text) == Some(wanted);
-            field(params.iter().find(named)?, "value")?.numbers()
-        };
+        let param = |wanted: &str| params.get(wanted)?.numbers();
         let weights: Vec<&Numbers> =
             wanted.iter().filter_map(Value::text).filter_map(param).collect();
         self.add(name, &weights);

@@ -72,6 +72,16 @@ pub(super) struct Objects {
     nodes: Vec<Node>,
 }
 
+/// The longest name of a function, class or storage: references let a small pickle use a long text
+/// any number of times.
+const MAX_NAME_BYTES: usize = 256;
+
+/// How many arguments a function and axes a tensor may have, for the same reason.
+const MAX_ARGUMENTS: usize = 64;
+
+/// Among how many attributes of an instance those of a module are looked for.
+const MAX_ATTRIBUTES: usize = 256;
+
 /// Classes that are read as plain records. Instances of others are let pass only if they turn out
 /// to be modules of PyTorch's, by their attributes.
 const RECORDS: [&str; 6] = [
@@ -155,13 +165,30 @@ impl Objects {
         items.iter().filter_map(|&item| self.text(item)).collect()
     }
 
-    /// Bytes of one number of the storage with this key.
-    pub(super) fn storage_element_bytes(&self, key: &str) -> Option<u64> {
-        let storages = self.nodes.iter().filter_map(|node| match node {
+    /// Every storage.
+    pub(super) fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.nodes.iter().filter_map(|node| match node {
             Node::Storage(storage) => Some(storage),
             _ => None,
-        });
-        storages.into_iter().find(|storage| storage.key == key)?.element_bytes()
+        })
+    }
+
+    /// A function or class whose name is made of two texts.
+    pub(super) fn imported(&mut self, module: Value, name: Value) -> Result<Value, Refusal> {
+        let text = |value| {
+            let text = self.text(value).filter(|text| text.len() <= MAX_NAME_BYTES);
+            text.map(str::to_owned).ok_or(Refusal::Damaged("its pickle imports what has no name"))
+        };
+        let (module, name) = (text(module)?, text(name)?);
+        self.named(&module, &name)
+    }
+
+    /// A function or class of this name.
+    pub(super) fn named(&mut self, module: &str, name: &str) -> Result<Value, Refusal> {
+        if MAX_NAME_BYTES < module.len() + name.len() {
+            return Err(Refusal::Damaged("its pickle has a name that is too long"));
+        }
+        Ok(self.add(Node::Global(format!("{module}.{name}"))))
     }
 
     fn items(&self, value: Value) -> Option<&[Value]> {
@@ -184,8 +211,8 @@ impl Objects {
             return Err(Refusal::Damaged("it calls something that is no function"));
         };
         let arguments = match self.items(arguments) {
-            Some(arguments) => arguments.to_vec(),
-            None => return Err(Refusal::Damaged("it calls a function without arguments")),
+            Some(arguments) if arguments.len() <= MAX_ARGUMENTS => arguments.to_vec(),
+            _ => return Err(Refusal::Damaged("it calls a function without fit arguments")),
         };
         let first = arguments.first().copied().unwrap_or(Value::None);
         match name.as_str() {
@@ -253,7 +280,9 @@ impl Objects {
         for node in &self.nodes {
             let Node::Instance { class, state } = node else { continue };
             let is_known = RECORDS.iter().any(|known| class.starts_with(known));
-            if !is_known && self.get(*state, "_modules").is_none() {
+            let attributes = self.dict(*state).unwrap_or_default().iter().take(MAX_ATTRIBUTES);
+            let mut names = attributes.map(|(name, _)| self.text(*name));
+            if !is_known && !names.any(|name| name == Some("_modules")) {
                 return Err(Refusal::Forbidden(class.clone()));
             }
         }
@@ -277,7 +306,7 @@ impl Objects {
         let class = self.global(class).and_then(|class| class.rsplit('.').next());
         let kind = class.and_then(|class| class.strip_suffix("Storage"));
         match (kind, self.text(key), count) {
-            (Some(kind), Some(key), Value::Int(count)) => {
+            (Some(kind), Some(key), Value::Int(count)) if key.len() <= MAX_NAME_BYTES => {
                 let count = u64::try_from(count).map_err(|_| damaged)?;
                 let kind = kind.to_lowercase();
                 let storage = Storage { key: key.to_owned(), kind, count };
@@ -301,7 +330,7 @@ impl Objects {
             storage.count /= storage.element_bytes().ok_or_else(damaged)?;
         }
         let numbers = |values: Value| {
-            let values = self.items(values)?.iter();
+            let values = self.items(values).filter(|it| it.len() <= MAX_ARGUMENTS)?.iter();
             let number = |&value: &Value| match value {
                 Value::Int(number) => u64::try_from(number).ok(),
                 _ => None,

@@ -189,17 +189,11 @@ impl Machine<'_> {
         let value = match code {
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.objects.add(Node::Global(format!("{module}.{name}")))
+                self.objects.named(&module, &name)?
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                match (self.objects.text(module), self.objects.text(name)) {
-                    (Some(module), Some(name)) => {
-                        let name = format!("{module}.{name}");
-                        self.objects.add(Node::Global(name))
-                    }
-                    _ => return Err(Refusal::Damaged("its pickle imports what has no name")),
-                }
+                self.objects.imported(module, name)?
             }
             b'R' => {
                 let (arguments, function) = (self.pop()?, self.pop()?);

@@ -3,12 +3,16 @@
 
 use super::objects::{Node, Objects, Tensor, Value};
 use super::pickle::Pickle;
+use crate::reader::MAX_NAME_BYTES;
 
 /// How deep modules may lie in modules.
 const MAX_NESTING: usize = 32;
 
 /// How many values are looked at: references let a small pickle hold one value any number of times.
 const MAX_VISITS: usize = 1 << 18;
+
+/// How much of what is left out is told.
+const MAX_LEFT_OUT: usize = 64;
 
 /// Under which keys a checkpoint keeps its weights, the likeliest first.
 const WEIGHTS_KEYS: [&str; 8] = [
@@ -46,7 +50,8 @@ pub(super) fn weights(pickle: &Pickle) -> Result<Weights, &'static str> {
         return Ok(Weights { tensors, left_out: Vec::new() });
     };
     let names = entries.iter().filter_map(|(key, _)| objects.text(*key));
-    let left_out = names.filter(|name| *name != chosen).map(str::to_owned).collect();
+    let names = names.filter(|name| *name != chosen && name.len() <= MAX_NAME_BYTES);
+    let left_out = names.take(MAX_LEFT_OUT).map(str::to_owned).collect();
     Ok(Weights { tensors: Walk::over(objects, value)?, left_out })
 }
 
@@ -101,6 +106,9 @@ impl<'a> Walk<'a> {
         let objects = self.objects;
         for (key, value) in objects.dict(dict).unwrap_or_default() {
             let Some(key) = objects.text(*key) else { continue };
+            if MAX_NAME_BYTES < path.len() + key.len() {
+                return Err("a name in it is too long");
+            }
             let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
             self.visit(&name, *value, nesting)?;
         }

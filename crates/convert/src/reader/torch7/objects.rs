@@ -128,6 +128,11 @@ impl Objects {
         }
     }
 
+    /// How many entries a table or object has.
+    pub(super) fn count(&self, value: Value) -> usize {
+        self.table(value).len()
+    }
+
     /// The entries of a table or object, those with numbers first, in their order.
     pub(super) fn entries(&self, value: Value) -> Vec<(String, Value)> {
         let mut entries: Vec<(f64, String, Value)> = self
