@@ -43,6 +43,9 @@ enum Command {
     /// K-fold fine-tuning by a recipe
     #[command(disable_help_flag = true)]
     Train(Passed),
+    /// A run's weights for ONNX Runtime, Keras or PyTorch
+    #[command(disable_help_flag = true)]
+    Export(Passed),
     /// A layer's output for every image of a prepared set
     #[command(disable_help_flag = true)]
     Features(Passed),
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
             Stage::CONVERT_WEIGHTS.become_it(features, &passed.arguments)
         }
         Command::Train(passed) => Stage::TRAIN.become_it(features, &passed.arguments),
+        Command::Export(passed) => Stage::EXPORT.become_it(features, &passed.arguments),
         Command::Bench(passed) => Stage::BENCH.become_it(features, &passed.arguments),
         Command::Features(passed) => Stage::FEATURES.become_it(features, &passed.arguments),
         Command::SyntheticFaces(passed) => {

@@ -28,6 +28,7 @@ impl Stage {
         Self { binary: "synthetic-faces", is_accelerated: false };
     pub(crate) const CONVERT_WEIGHTS: Self =
         Self { binary: "convert-weights", is_accelerated: true };
+    pub(crate) const EXPORT: Self = Self { binary: "export", is_accelerated: true };
     pub(crate) const TRAIN: Self = Self { binary: "train", is_accelerated: true };
     pub(crate) const BENCH: Self = Self { binary: "bench", is_accelerated: false };
     pub(crate) const FEATURES: Self = Self { binary: "features", is_accelerated: true };

@@ -184,35 +184,54 @@ impl Order {
             return values[outputs.start * features..outputs.end * features].to_vec();
         }
         let mut moved = vec![0.0; outputs.len() * features];
-        let tile_inputs = (TILE_FEATURES / (rows * columns)).max(1);
+        self.for_each_kernel(outputs, |here, there| {
+            let kernel = &mut moved[here..here + rows * columns];
+            self.for_each_place(|here, place| kernel[here] = values[there + place]);
+        });
+        moved
+    }
+
+    /// The inverse of [`Order::moved`]: all weights, given as (output, input, row, column), where
+    /// the source keeps them.
+    pub(crate) fn placed(&self, values: &[f32]) -> Vec<f32> {
+        let Kernel { rows, columns, outputs, .. } = self.extents;
+        let mut placed = vec![0.0; values.len()];
+        self.for_each_kernel(0..outputs, |here, there| {
+            let kernel = &values[here..here + rows * columns];
+            self.for_each_place(|here, place| placed[there + place] = kernel[here]);
+        });
+        placed
+    }
+
+    /// Visits every kernel of some outputs, tile by tile: where it begins here, counted from the
+    /// first of these outputs, and where it begins in the source.
+    fn for_each_kernel(&self, outputs: Range<usize>, mut visit: impl FnMut(usize, usize)) {
+        let Kernel { rows, columns, inputs, .. } = self.extents;
+        let places = rows * columns;
+        let tile_inputs = (TILE_FEATURES / places).max(1);
         for first_output in outputs.clone().step_by(TILE_OUTPUTS) {
             for first_input in (0..inputs).step_by(tile_inputs) {
                 for output in first_output..outputs.end.min(first_output + TILE_OUTPUTS) {
-                    let row_of_output = (output - outputs.start) * features;
                     for input in first_input..inputs.min(first_input + tile_inputs) {
-                        let place = row_of_output + input * rows * columns;
-                        let from = output * self.output_stride + input * self.input_stride;
-                        self.move_kernel(
-                            &values[from..],
-                            &mut moved[place..place + rows * columns],
-                        );
+                        let here = ((output - outputs.start) * inputs + input) * places;
+                        visit(here, output * self.output_stride + input * self.input_stride);
                     }
                 }
             }
         }
-        moved
     }
 
-    /// Gathers the rows and columns of one kernel.
-    fn move_kernel(&self, values: &[f32], moved: &mut [f32]) {
-        let columns = self.extents.columns;
-        for (row, line) in moved.chunks_exact_mut(columns).enumerate() {
-            for (column, value) in line.iter_mut().enumerate() {
+    /// Visits the rows and columns of one kernel: the place here and the one in the source.
+    fn for_each_place(&self, mut visit: impl FnMut(usize, usize)) {
+        let Kernel { rows, columns, .. } = self.extents;
+        for row in 0..rows {
+            for column in 0..columns {
+                let here = row * columns + column;
                 let (row, column) = match self.sense {
                     KernelSense::Correlation => (row, column),
-                    KernelSense::Convolution => (self.extents.rows - 1 - row, columns - 1 - column),
+                    KernelSense::Convolution => (rows - 1 - row, columns - 1 - column),
                 };
-                *value = values[row * self.row_stride + column * self.column_stride];
+                visit(here, row * self.row_stride + column * self.column_stride);
             }
         }
     }

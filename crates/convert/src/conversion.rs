@@ -376,7 +376,7 @@ fn refuse_claims_beyond_memory(path: &Path, kept: &[&Parameter<'_>]) -> Result<(
 }
 
 /// Whether both paths lead to one file.
-fn is_same_file(file: &Path, out: &Path) -> bool {
+pub(crate) fn is_same_file(file: &Path, out: &Path) -> bool {
     match (fs::canonicalize(file), fs::canonicalize(out)) {
         (Ok(file), Ok(out)) => file == out,
         // One of them is not there.

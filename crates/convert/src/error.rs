@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use preprocess::Normalization;
 
+use crate::export::Target;
 use crate::{Format, SourceFormat};
 
 /// What every file must hold, for [`Error::NotVgg16`].
 pub(crate) const VGG16: &str = "13 convolutions of 3x3 with biases, in blocks of 2, 2, 3, 3 and \
                                 3, then at most three dense layers";
 
-/// Why a file was not converted. Whatever it is, the output is as it was before.
+/// Why a file was not converted or exported. Whatever it is, the output is as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -306,11 +307,88 @@ pub enum Error {
         reason: String,
     },
 
+    /// There is no such run or weights file to export: train one.
+    #[error("{path} not found; expected a run that `cargo xtask train` made, or a weights file")]
+    RunNotFound {
+        /// The run to export from.
+        path: PathBuf,
+    },
+
+    /// The run has no weights of this fold: name another, or train it.
+    #[error("{path} has no fold {fold} to export: {found}")]
+    FoldNotFound {
+        /// The run to export from.
+        path: PathBuf,
+        /// The fold asked for.
+        fold: usize,
+        /// Which folds there are, in words.
+        found: String,
+    },
+
+    /// A run has several networks: name one.
+    #[error("{path} is a run; say which fold to export with `--fold`: {found}")]
+    WhichFold {
+        /// The run to export from.
+        path: PathBuf,
+        /// Which folds there are, in words.
+        found: String,
+    },
+
+    /// A weights file is one network: do not name a fold.
+    #[error("{path} is a weights file and not a run; leave `--fold` out")]
+    FoldOfFile {
+        /// The file to export.
+        path: PathBuf,
+    },
+
+    /// Only ONNX holds more than weights: do not ask for it.
+    #[error(
+        "`{option}` is for `--to onnx` alone, since {target} files hold weights and no \
+         computation; leave it out"
+    )]
+    OnnxOnly {
+        /// The option.
+        option: &'static str,
+        /// The form that was asked for.
+        target: Target,
+    },
+
+    /// A base gives no scores: do not ask for probabilities.
+    #[error("{path} has no fc8 whose scores could become probabilities; leave `--softmax` out")]
+    NoScores {
+        /// The file to export.
+        path: PathBuf,
+    },
+
+    /// Keras would take the file for another form: name it otherwise.
+    #[error(
+        "{path} would not be read by Keras, which goes by a file's name; choose an `--out` that \
+         ends in .h5 and not in .weights.h5"
+    )]
+    KerasName {
+        /// The file to write.
+        path: PathBuf,
+    },
+
+    /// Protocol buffers cannot be as long: export to another form.
+    #[error(
+        "{path} would have {found} bytes, more than the {limit} that an ONNX file can have; \
+         export with `--to keras` or `--to pytorch`"
+    )]
+    OnnxTooLarge {
+        /// The file to write.
+        path: PathBuf,
+        /// How long it would be.
+        found: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+
     /// The photograph cannot be read: name another.
     #[error(transparent)]
     Photograph(#[from] preprocess::Error),
 
-    /// The result could not be written.
+    /// The result could not be written, or a file of this project's not read.
     #[error(transparent)]
     Write(#[from] model::Error),
 }

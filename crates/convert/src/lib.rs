@@ -1,4 +1,5 @@
-//! Published VGG16 weight files, in whatever form they come, to this project's safetensors.
+//! Published VGG16 weight files, in whatever form they come, to this project's safetensors; and
+//! this project's weights to the forms that other tools read.
 //!
 //! ```text
 //! bytes -> Source (format by content) -> Reader (named layers, as stored)
@@ -11,6 +12,12 @@
 //! but its widths, is refused with what was found and what was expected: a file that converts is
 //! right, and nothing is guessed that could be silently wrong.
 //!
+//! [`export::export()`] is the way back, for the weights of a run or of this project:
+//!
+//! ```text
+//! safetensors -> Network (every parameter accounted for) -> ONNX, Keras's HDF5 or PyTorch's names
+//! ```
+//!
 //! Source files are untrusted: none can make this crate panic, and no length that a file claims
 //! is allocated before it has been checked.
 
@@ -18,6 +25,7 @@ mod axes;
 mod conversion;
 mod element;
 mod error;
+pub mod export;
 mod findings;
 mod format;
 mod labels;

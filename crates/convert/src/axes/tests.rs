@@ -41,7 +41,8 @@ proptest! {
             prop_assert_eq!(&sorted, &values, "each value lands exactly once");
             let cut = cut.min(outputs);
             let parts = [order.moved(&values, 0..cut), order.moved(&values, cut..outputs)];
-            prop_assert_eq!(parts.concat(), whole, "in parts as in one");
+            prop_assert_eq!(parts.concat(), &whole[..], "in parts as in one");
+            prop_assert_eq!(order.placed(&whole), values.clone(), "and back");
         }
     }
 }

@@ -1,0 +1,74 @@
+//! `cargo xtask export`: a run's weights in the forms that other tools read.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use convert::export::{Input, Request, Scores, Target, export};
+use tracing_subscriber::EnvFilter;
+
+/// Writes a run's weights, or any weights of this project, as ONNX, for Keras or for PyTorch.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask export", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// A run's folder, or a weights file
+    #[arg(value_name = "RUN|FILE")]
+    source: PathBuf,
+    /// Which of the run's folds
+    #[arg(long, value_name = "I")]
+    fold: Option<usize>,
+    /// Which tool is to read it
+    #[arg(long, value_enum)]
+    to: Target,
+    /// The file to write [default: beside the weights, as .onnx, .h5 or .pytorch.safetensors]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// What the network is given
+    #[arg(long, value_enum, default_value_t = Input::Normalized)]
+    input: Input,
+    /// Give probabilities and not logits (ONNX only)
+    #[arg(long)]
+    softmax: bool,
+}
+
+const EXAMPLES: &str = "\
+A base, which has no dense layers, gives pool5. For Keras the file must end in .h5, but not in
+.weights.h5. PyTorch's names are torchvision's: features.0 to features.28, then classifier.0, .3 and
+.6 for three dense layers, .0 and .3 for two, .0 for one: Sequential(Linear, ReLU, Dropout, ..).
+
+Examples:
+  cargo xtask export runs/lfw --fold 0 --to onnx --input rgb --softmax
+  cargo xtask export runs/lfw --fold 0 --to keras --out lfw.h5
+  cargo xtask export weights/vggface.safetensors --to pytorch";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .init();
+    let request = Request {
+        source: arguments.source,
+        fold: arguments.fold,
+        target: arguments.to,
+        out: arguments.out,
+        input: arguments.input,
+        scores: if arguments.softmax { Scores::Probabilities } else { Scores::Logits },
+    };
+    match export(&request) {
+        Ok(export) => {
+            println!("{export}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let code = if error.is_usage() { 2 } else { 1 };
+            eprintln!("error: {:#}", anyhow::Error::from(error));
+            ExitCode::from(code)
+        }
+    }
+}

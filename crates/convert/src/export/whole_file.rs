@@ -1,0 +1,62 @@
+//! A file that appears under its name whole or not at all, digested as it is written.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::failed;
+use crate::Error;
+use crate::source::hexadecimal;
+
+/// A file that is being written under another name. Dropped, it is gone.
+pub(super) struct WholeFile {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+    hasher: Sha256,
+    size_bytes: u64,
+}
+
+impl WholeFile {
+    /// Begins a file in the folder of `path`.
+    pub(super) fn create(path: &Path) -> Result<Self, Error> {
+        let parent = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        // Readable by whom the umask allows, as any other file that a program makes.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(parent).map_err(|source| failed(path, source))?;
+        let file = BufWriter::new(file);
+        Ok(Self { path: path.to_owned(), file, hasher: Sha256::new(), size_bytes: 0 })
+    }
+
+    /// Gives the file its name and returns its length and SHA-256.
+    pub(super) fn keep(self) -> Result<(u64, String), Error> {
+        let Self { path, file, hasher, size_bytes } = self;
+        let keep = || {
+            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        keep().map_err(|source| failed(&path, source))?;
+        Ok((size_bytes, hexadecimal(&hasher.finalize())))
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size_bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
