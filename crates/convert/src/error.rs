@@ -361,10 +361,7 @@ pub enum Error {
     },
 
     /// Keras would take the file for another form: name it otherwise.
-    #[error(
-        "{path} would not be read by Keras, which goes by a file's name; choose an `--out` that \
-         ends in .h5 and not in .weights.h5"
-    )]
+    #[error("{path} would not be read by Keras; end `--out` in .h5, but not in .weights.h5")]
     KerasName {
         /// The file to write.
         path: PathBuf,

@@ -116,3 +116,21 @@ impl Weights {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keras_goes_by_the_name() {
+        for (name, is_read) in [
+            ("weights.h5", true),
+            ("runs/a.b/lfw.h5", true),
+            ("lfw.weights.h5", false),
+            ("lfw.hdf5", false),
+            ("lfw", false),
+        ] {
+            assert_eq!(is_read_under(Path::new(name)), is_read, "{name}");
+        }
+    }
+}

@@ -309,3 +309,6 @@ fn extents(shape: &[usize]) -> Vec<i64> {
     let extent = |&extent: &usize| i64::try_from(extent).expect("no extent is as large");
     shape.iter().map(extent).collect()
 }
+
+#[cfg(test)]
+mod tests;
