@@ -36,7 +36,7 @@ BGR_MEANS = {
 
 
 class Network(nn.Module):
-    """torchvision 0.30's `models/vgg.py`, configuration D, of any widths and up to three dense layers."""
+    """torchvision 0.29.2's `models/vgg.py`, configuration D, of any widths and up to three dense layers."""
 
     def __init__(self, weights):
         super().__init__()

@@ -5,8 +5,7 @@
 //!
 //! # Source
 //!
-//! ONNX 1.23, `docs/Operators.md`: Conv, Relu, MaxPool, Flatten, Gemm, Gather, Sub and Softmax as
-//! of operator set 17.
+//! ONNX 1.23, `docs/Operators.md`, as of operator set 17.
 
 use std::io::{self, Write};
 use std::path::Path;

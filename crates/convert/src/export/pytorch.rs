@@ -6,7 +6,7 @@
 //!
 //! # Source
 //!
-//! torchvision 0.30, `models/vgg.py`, configuration D without batch normalization.
+//! torchvision 0.29.2, `models/vgg.py`, configuration D without batch normalization.
 
 use std::collections::BTreeMap;
 use std::fs;
