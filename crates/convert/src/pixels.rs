@@ -33,7 +33,7 @@ pub enum PixelsReason {
 ///
 /// # Source
 ///
-/// torchvision 0.30, `transforms/_presets.py`, `ImageClassification`; its means are
+/// torchvision 0.29.2, `transforms/_presets.py`, `ImageClassification`; its means are
 /// `preprocess::Normalization::Torchvision`.
 const STANDARD_DEVIATIONS: [f64; 3] = [0.229, 0.224, 0.225];
 

@@ -144,7 +144,7 @@ fn split<'a>(layers: &[Weighted<'a>]) -> (Vec<Weighted<'a>>, Vec<Weighted<'a>>) 
 ///
 /// # Source
 ///
-/// torchvision 0.30, `models/vgg.py`, configuration `D`. Its dense layers, `classifier.0`, `.3` and
+/// torchvision 0.29.2, `models/vgg.py`, configuration `D`. Its dense layers, `classifier.0`, `.3` and
 /// `.6`, are told by their order: heads that people put in their place use other numbers.
 const TORCHVISION_PLACES: [usize; 13] = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
 

@@ -38,7 +38,7 @@ impl Normalization {
     /// # Source
     ///
     /// keras-vggface bee3537, `utils.py`, `preprocess_input` versions 1 and 2;
-    /// keras-applications, `imagenet_utils.py`, mode `caffe`; torchvision 0.30,
+    /// keras-applications, `imagenet_utils.py`, mode `caffe`; torchvision 0.29.2,
     /// `transforms/_presets.py`, whose means of 0.485, 0.456 and 0.406 are of 255 here.
     pub fn bgr_means(self) -> [f32; 3] {
         match self {
