@@ -18,6 +18,7 @@ mod axes;
 mod conversion;
 mod element;
 mod error;
+pub mod fetch;
 mod findings;
 mod format;
 mod labels;

@@ -125,8 +125,13 @@ fn digest(file: &mut File, head: Vec<u8>) -> io::Result<String> {
             count => hasher.update(&bytes[..count]),
         }
     }
-    Ok(hasher.finalize().iter().fold(String::new(), |mut text, byte| {
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+/// A digest's bytes as digits.
+pub(crate) fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string does not fail");
         text
-    }))
+    })
 }
