@@ -25,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask quickstart
   cargo xtask prepare --faces data/lfw --out data/lfw-224 --min-faces 6
+  cargo xtask fetch-weights vggface-keras-notop
   cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
   cargo xtask train --data data/lfw-224 --weights weights/vggface.safetensors --out runs/lfw
   cargo xtask train --help";
@@ -37,6 +38,9 @@ enum Command {
     /// Photographs, one folder a person, to prepared pixels
     #[command(disable_help_flag = true)]
     Prepare(Passed),
+    /// A published weights file from its publisher, checked and converted
+    #[command(disable_help_flag = true)]
+    FetchWeights(Passed),
     /// A published weights file to safetensors
     #[command(disable_help_flag = true)]
     ConvertWeights(Passed),
@@ -73,6 +77,9 @@ fn main() -> ExitCode {
         Command::Quickstart => quickstart::run(features),
         Command::Check => check::run(),
         Command::Prepare(passed) => Stage::PREPARE.become_it(features, &passed.arguments),
+        Command::FetchWeights(passed) => {
+            Stage::FETCH_WEIGHTS.become_it(features, &passed.arguments)
+        }
         Command::ConvertWeights(passed) => {
             Stage::CONVERT_WEIGHTS.become_it(features, &passed.arguments)
         }

@@ -26,6 +26,7 @@ impl Stage {
     pub(crate) const PREPARE: Self = Self { binary: "prepare", is_accelerated: false };
     pub(crate) const SYNTHETIC_FACES: Self =
         Self { binary: "synthetic-faces", is_accelerated: false };
+    pub(crate) const FETCH_WEIGHTS: Self = Self { binary: "fetch-weights", is_accelerated: true };
     pub(crate) const CONVERT_WEIGHTS: Self =
         Self { binary: "convert-weights", is_accelerated: true };
     pub(crate) const EXPORT: Self = Self { binary: "export", is_accelerated: true };

@@ -26,6 +26,7 @@ mod conversion;
 mod element;
 mod error;
 pub mod export;
+pub mod fetch;
 mod findings;
 mod format;
 mod labels;
