@@ -1,5 +1,6 @@
 //! Axis orders: the one place where a source's arrays are turned into this project's.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// How a layer's arrays are laid out in its source.
@@ -176,19 +177,19 @@ impl Order {
     }
 
     /// The weights of some outputs, as (output, input, row, column).
-    pub(crate) fn moved(&self, values: &[f32], outputs: Range<usize>) -> Vec<f32> {
+    pub(crate) fn moved<'a>(&self, values: &'a [f32], outputs: Range<usize>) -> Cow<'a, [f32]> {
         let Kernel { rows, columns, inputs, .. } = self.extents;
         let features = inputs * rows * columns;
         let is_kept = *self == Axes::CHANNELS_FIRST.kernel_order(self.extents);
         if is_kept {
-            return values[outputs.start * features..outputs.end * features].to_vec();
+            return Cow::Borrowed(&values[outputs.start * features..outputs.end * features]);
         }
         let mut moved = vec![0.0; outputs.len() * features];
         self.for_each_kernel(outputs, |here, there| {
             let kernel = &mut moved[here..here + rows * columns];
             self.for_each_place(|here, place| kernel[here] = values[there + place]);
         });
-        moved
+        Cow::Owned(moved)
     }
 
     /// The inverse of [`Order::moved`]: all weights, given as (output, input, row, column), where

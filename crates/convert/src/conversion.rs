@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use indicatif::ProgressBar;
 use model::weights::{FORMAT_VERSION, Unnamed, WeightsWriter};
@@ -139,8 +140,13 @@ pub fn convert(request: &Request, progress: &ProgressBar) -> Result<Conversion, 
     let contents = open(&source, request.keras_backend)?;
     let network = recognize(path, &contents.layers)?;
     let plan = Plan::new(request, &source, &contents.metadata, &network, labels)?;
-    let (unnamed, converted) = plan.write(&request.out, contents.reader.as_ref(), progress)?;
-    source.check_unchanged()?;
+    let reader = contents.reader.as_ref();
+    // A digest takes as long as all the rest, so it is taken beside it.
+    let Written { unnamed, converted, source_sha256 } = thread::scope(|scope| {
+        let digest = scope.spawn(|| source.sha256());
+        let joined = || digest.join().unwrap_or_else(|_| Err(source.damaged("it has no digest")));
+        plan.write(&request.out, reader, progress, joined)
+    })?;
     let sightings = match &request.verification {
         Some(verification) => {
             progress.set_message("trying it on the photograph");
@@ -162,9 +168,16 @@ pub fn convert(request: &Request, progress: &ProgressBar) -> Result<Conversion, 
         pixels_reason: plan.pixels_reason,
         identities: plan.identities.map_or(0, |names| names.len()),
         sightings,
-        source_sha256: source.sha256,
+        source_sha256,
         sha256,
     })
+}
+
+/// A conversion that only lacks its name.
+struct Written {
+    unnamed: Unnamed,
+    converted: Vec<(Converted, Statistics)>,
+    source_sha256: String,
 }
 
 /// All that is decided before a number is read.
@@ -228,13 +241,15 @@ impl<'a> Plan<'a> {
         out: &Path,
         reader: &dyn Reader,
         progress: &ProgressBar,
-    ) -> Result<(Unnamed, Vec<(Converted, Statistics)>), Error> {
+        source_sha256: impl FnOnce() -> Result<String, Error>,
+    ) -> Result<Written, Error> {
         let parameter =
             |it: &&Parameter<'_>| ParameterSpec { name: it.name.clone(), shape: it.shape.clone() };
         let parameters: Vec<ParameterSpec> = self.kept.iter().map(parameter).collect();
         let longest: Vec<Converted> =
             self.kept.iter().map(|it| Converted::new(it, &Statistics::LONGEST)).collect();
-        let mut writer = WeightsWriter::create(out, parameters, &self.metadata(&longest))?;
+        let mut writer =
+            WeightsWriter::create(out, parameters, &self.metadata(&longest, &"0".repeat(64)))?;
         progress.set_length(self.kept.len() as u64);
         let mut converted = Vec::new();
         for parameter in &self.kept {
@@ -247,7 +262,9 @@ impl<'a> Plan<'a> {
         }
         progress.set_message("writing");
         let lines: Vec<Converted> = converted.iter().map(|(line, _)| line.clone()).collect();
-        Ok((writer.finish(&self.metadata(&lines))?, converted))
+        let source_sha256 = source_sha256()?;
+        let unnamed = writer.finish(&self.metadata(&lines, &source_sha256))?;
+        Ok(Written { unnamed, converted, source_sha256 })
     }
 
     /// Reads a parameter's values and writes them in this project's order, some outputs at a time.
@@ -280,7 +297,7 @@ impl<'a> Plan<'a> {
             let some = first..outputs.min(first + OUTPUTS_AT_A_TIME);
             let mut moved = parameter.order.moved(&values, some);
             if parameter.name == "conv1_1.weight" {
-                self.pixels.turn(&mut moved);
+                self.pixels.turn(moved.to_mut());
                 statistics.add_channels(&moved);
             }
             writer.append(&moved)?;
@@ -288,7 +305,7 @@ impl<'a> Plan<'a> {
         Ok(statistics)
     }
 
-    fn metadata(&self, converted: &[Converted]) -> Metadata {
+    fn metadata(&self, converted: &[Converted], source_sha256: &str) -> Metadata {
         let layers: Vec<_> = converted
             .iter()
             .map(|it| {
@@ -312,7 +329,7 @@ impl<'a> Plan<'a> {
             format_version: FORMAT_VERSION,
             normalization: self.normalization.to_string(),
             source: self.source.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            source_sha256: self.source.sha256.clone(),
+            source_sha256: source_sha256.to_owned(),
             identities: self.identities.clone(),
             notes: notes.map(|(key, note)| (key.to_owned(), note)).into(),
         }

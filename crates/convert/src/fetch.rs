@@ -172,16 +172,17 @@ impl Checked {
 /// Holds the content of `path` against the publication's format and digest, and the record.
 fn check(order: &Order, path: &Path) -> Result<Checked, Error> {
     let Order { publication, url, folder, now } = order;
-    let source = Source::open(path, publication.format).map_err(|error| match error {
+    let unfit = |error| match error {
         SourceError::Read { path, source } => Error::Read { path, source },
         SourceError::NotFound { path } => {
             Error::Read { path, source: io::ErrorKind::NotFound.into() }
         }
         error => Error::NotWeights { url: url.clone(), served: Served::from(error) },
-    })?;
-    let (size_bytes, sha256) = (source.size(), source.sha256.clone());
+    };
+    let source = Source::open(path, publication.format).map_err(unfit)?;
+    let (size_bytes, sha256) = (source.size(), source.sha256().map_err(unfit)?);
     if let Some(pin) = publication.pin {
-        let found = pin.digest_alike(&source).map_err(Error::read(path))?;
+        let found = pin.digest_alike(&source, &sha256).map_err(Error::read(path))?;
         if found != pin.hexadecimal() {
             let expected = pin.to_string();
             return Err(Error::PinnedDigest { url: url.clone(), expected, found });

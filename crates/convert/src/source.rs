@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -27,22 +27,20 @@ pub(crate) fn inflation_limit(compressed_bytes: u64) -> u64 {
     compressed_bytes.saturating_mul(8).clamp(64 << 20, MAX_BYTES)
 }
 
-/// A file that has been digested, and is read again piece by piece.
+/// A file that is read piece by piece.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// Where it lies.
     pub(crate) path: PathBuf,
     /// What it is.
     pub(crate) format: Format,
-    /// In hexadecimal.
-    pub(crate) sha256: String,
     file: File,
     size: u64,
     modified: Option<SystemTime>,
 }
 
 impl Source {
-    /// Opens a file whose content agrees with the format asked for, and digests it.
+    /// Opens a file whose content agrees with the format asked for.
     pub(crate) fn open(path: &Path, from: SourceFormat) -> Result<Self, Error> {
         let failed = |source| Error::Read { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(|source| match source.kind() {
@@ -57,9 +55,26 @@ impl Source {
         let mut head = Vec::new();
         (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
         let format = told(path, &head, from)?;
-        let sha256 = digest(&mut file, head).map_err(failed)?;
         let modified = metadata.modified().ok();
-        Ok(Self { path: path.to_owned(), format, sha256, file, size, modified })
+        Ok(Self { path: path.to_owned(), format, file, size, modified })
+    }
+
+    /// SHA-256 of the file, in hexadecimal. It is read by a handle of its own, so that others may
+    /// read in it meanwhile.
+    pub(crate) fn sha256(&self) -> Result<String, Error> {
+        let failed = |source| Error::Read { path: self.path.clone(), source };
+        let mut file = File::open(&self.path).map_err(failed)?;
+        self.check_unchanged(&file)?;
+        let mut hasher = Sha256::new();
+        let mut bytes = vec![0; BLOCK_BYTES];
+        loop {
+            match file.read(&mut bytes).map_err(failed)? {
+                0 => break,
+                count => hasher.update(&bytes[..count]),
+            }
+        }
+        self.check_unchanged(&file)?;
+        Ok(hexadecimal(&hasher.finalize()))
     }
 
     /// Bytes in the file.
@@ -102,30 +117,15 @@ impl Source {
         Error::Damaged { path: self.path.clone(), format: self.format, reason: reason.into() }
     }
 
-    /// Refuses a file that somebody has written to since it was digested.
-    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
+    /// Refuses a file that somebody has written to since it was opened.
+    fn check_unchanged(&self, file: &File) -> Result<(), Error> {
         let failed = |source| Error::Read { path: self.path.clone(), source };
-        let metadata = self.file.metadata().map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
         if (metadata.len(), metadata.modified().ok()) == (self.size, self.modified) {
             return Ok(());
         }
         Err(Error::Changed { path: self.path.clone() })
     }
-}
-
-/// SHA-256 of `head` and what follows it in the file, in hexadecimal.
-fn digest(file: &mut File, head: Vec<u8>) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    hasher.update(&head);
-    let mut bytes = head;
-    bytes.resize(BLOCK_BYTES, 0);
-    loop {
-        match file.read(&mut bytes)? {
-            0 => break,
-            count => hasher.update(&bytes[..count]),
-        }
-    }
-    Ok(hexadecimal(&hasher.finalize()))
 }
 
 /// A digest in lower-case hexadecimal.

@@ -36,7 +36,7 @@ proptest! {
         let values = numbered(extents.values().unwrap());
         for order in [axes.kernel_order(extents), axes.dense_order(extents)] {
             let whole = order.moved(&values, 0..outputs);
-            let mut sorted = whole.clone();
+            let mut sorted = whole.to_vec();
             sorted.sort_by(f32::total_cmp);
             prop_assert_eq!(&sorted, &values, "each value lands exactly once");
             let cut = cut.min(outputs);

@@ -189,9 +189,9 @@ impl Pin {
     }
 
     /// The same kind of digest, of a file.
-    pub(super) fn digest_alike(self, source: &Source) -> io::Result<String> {
+    pub(super) fn digest_alike(self, source: &Source, sha256: &str) -> io::Result<String> {
         match self {
-            Self::Sha256(_) => Ok(source.sha256.clone()),
+            Self::Sha256(_) => Ok(sha256.to_owned()),
             Self::Md5(_) => md5_of(source),
         }
     }
