@@ -44,7 +44,7 @@ impl Element {
 
 /// A number to the nearest f32.
 #[expect(clippy::cast_possible_truncation, reason = "weights are f32 here; rounding is meant")]
-fn rounded(value: f64) -> f32 {
+pub(crate) fn rounded(value: f64) -> f32 {
     value as f32
 }
 

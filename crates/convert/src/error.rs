@@ -269,6 +269,22 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The output is the name of a folder: name a file.
+    #[error("{path} is a folder; name the file to write with `--out`")]
+    OutputFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// The file is what it should be, and still cannot be converted.
+    #[error("{path} cannot be converted: {reason}")]
+    Unconvertible {
+        /// The file to convert.
+        path: PathBuf,
+        /// What stands in the way, and what to do.
+        reason: String,
+    },
+
     /// A file of names cannot be read as such: write one name a line.
     #[error(
         "{path} holds no names: {reason}; expected text of one name a line, or an .npy of strings"

@@ -68,6 +68,7 @@ pub(crate) fn of(converted: &[(Converted, Statistics)], pixels: Pixels) -> Vec<S
                 .to_owned(),
         );
     }
+    findings.extend(side(converted));
     let mut biases = converted.iter().filter(|(line, _)| !is_weight(line));
     if biases.all(|(_, statistics)| statistics.largest == 0.0) {
         findings.push(
@@ -98,6 +99,24 @@ fn of_weights(line: &Converted, statistics: &Statistics) -> Option<String> {
             "{} has a standard deviation of {deviation:.1e}, where trained VGGs have {:.0e} to \
              {:.0}: was it scaled, or never trained?",
             line.name, USUAL_STANDARD_DEVIATIONS.start, USUAL_STANDARD_DEVIATIONS.end
+        )
+    })
+}
+
+/// Of the size of images that the first dense layer takes, where the network is VGG16's size.
+fn side(converted: &[(Converted, Statistics)]) -> Option<String> {
+    let shape = |name: &str| {
+        let found = converted.iter().find(|(line, _)| line.name == name);
+        found.map(|(line, _)| line.shape.as_slice())
+    };
+    let (channels, first) = (shape("conv5_3.bias")?, shape("fc6.weight").or(shape("fc8.weight"))?);
+    let (&[channels], &[_, features]) = (channels, first) else { return None };
+    let side_px = (features / channels).isqrt() * 32;
+    (ENOUGH_KERNELS <= channels && side_px != 224).then(|| {
+        format!(
+            "its first dense layer takes images of {side_px} px, and not of VGG16's 224: was pool5 \
+             averaged, padded or dilated before it? Then only the convolutions are right, which \
+             `--base-only` keeps"
         )
     })
 }
@@ -181,6 +200,20 @@ mod tests {
         assert!(of(&lines, Pixels::Bgr)[0].contains("fc8 is not"));
         lines.push(line("fc8.weight", &[0.1, -0.1].repeat(64)));
         assert_eq!(of(&lines, Pixels::Bgr), Vec::<String>::new());
+    }
+
+    #[test]
+    fn heads_behind_something_else_than_pool5_are_found() {
+        let with = |features: usize| {
+            let mut lines = conv1_1([0.1, 0.2, 0.13]);
+            lines.push(line("conv5_3.bias", &[0.5; 64]));
+            let mut fc8 = line("fc8.weight", &[0.1, -0.1].repeat(64));
+            fc8.0.shape = vec![9, features];
+            lines.push(fc8);
+            of(&lines, Pixels::Bgr)
+        };
+        assert_eq!(with(64 * 49), Vec::<String>::new());
+        assert!(with(64)[0].contains("images of 32 px"), "{:?}", with(64));
     }
 
     #[test]

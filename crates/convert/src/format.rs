@@ -3,7 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
+use bytes::Bytes;
+
 use crate::Error;
+use crate::protobuf::{Field, Fields};
 
 /// The formats that can be asked for by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -85,13 +88,16 @@ impl fmt::Display for SourceFormat {
 }
 
 impl Format {
-    /// Tells a file's format by its first bytes.
-    fn of(head: &[u8]) -> Option<Self> {
-        let contains = |name: &[u8]| head.windows(name.len()).any(|window| window == name);
+    /// Tells a file's format by its first bytes and, of an archive, by what is in it.
+    fn of(head: &[u8], names: &[String]) -> Option<Self> {
         if head.starts_with(b"PK\x03\x04") {
-            return Some(if contains(b"data.pkl") {
+            let has = |name: &str| {
+                let ends = |it: &String| it.rsplit('/').next() == Some(name);
+                names.iter().any(ends)
+            };
+            return Some(if has("data.pkl") {
                 Self::PytorchArchive
-            } else if contains(b"model.weights.h5") || contains(b"metadata.json") {
+            } else if has("model.weights.h5") {
                 Self::KerasArchive
             } else {
                 Self::Zip
@@ -144,8 +150,14 @@ impl fmt::Display for Format {
     }
 }
 
-/// The format of a file that begins with `head`, if it is the one asked for.
-pub(crate) fn told(path: &Path, head: &[u8], from: SourceFormat) -> Result<Format, Error> {
+/// The format of a file that begins with `head` and, if it is an archive, holds files of these
+/// names, if it is the one asked for.
+pub(crate) fn told(
+    path: &Path,
+    head: &[u8],
+    names: &[String],
+    from: SourceFormat,
+) -> Result<Format, Error> {
     let path = path.to_owned();
     if head.is_empty() {
         return Err(Error::Empty { path });
@@ -156,7 +168,7 @@ pub(crate) fn told(path: &Path, head: &[u8], from: SourceFormat) -> Result<Forma
     if is_web_page(head) {
         return Err(Error::WebPage { path });
     }
-    match Format::of(head) {
+    match Format::of(head, names) {
         Some(format) if from.covers(format) => Ok(format),
         Some(format) => {
             Err(Error::FormatMismatch { path, expected: from, found: format.to_string() })
@@ -204,23 +216,40 @@ fn is_torch7(head: &[u8]) -> bool {
         || head.starts_with(b"4\n1\n")
 }
 
-/// A `NetParameter`: its name (field 1, a printable string), then one of the fields that may
-/// follow it: layers (2 formerly, 100 now), input (3), its dimensions (4) or its shape (8).
+/// A `NetParameter`: its name (field 1, a printable string), if it has one, then one of the fields
+/// that may follow it: layers (2 formerly, 100 now), input (3), its dimensions (4) or its shape (8).
 ///
 /// # Source
 ///
 /// BVLC caffe, `src/caffe/proto/caffe.proto`, message `NetParameter`.
 fn is_caffe(head: &[u8]) -> bool {
-    let [0x0a, length @ ..=0x7f, rest @ ..] = head else {
-        return false;
-    };
-    match rest.split_at_checked(usize::from(*length)) {
-        Some((name, next)) => {
-            name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
-                && matches!(next, [0x12 | 0x1a | 0x20 | 0x42, ..] | [0xa2, 0x06, ..])
+    let is_next =
+        |rest: &[u8]| matches!(rest, [0x12 | 0x1a | 0x20 | 0x42, _, ..] | [0xa2, 0x06, _, ..]);
+    let mut fields = Fields::of(Bytes::copy_from_slice(head.get(..MAX_NAME_BYTES).unwrap_or(head)));
+    match (head.first(), fields.next()) {
+        (Some(0x0a), Some(Ok((1, Field::Bytes(name))))) => {
+            let is_name = name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+            is_name && is_next(&fields.rest())
         }
-        None => false,
+        // A layer, which begins with its name or with what it takes.
+        (Some(0x12), _) => {
+            matches!(behind_length(&head[1..]), Some([0x0a | 0x12 | 0x1a | 0x22, ..]))
+        }
+        (Some(0xa2), _) => {
+            head.get(1) == Some(&0x06)
+                && matches!(behind_length(&head[2..]), Some([0x0a | 0x12 | 0x1a | 0x22, ..]))
+        }
+        _ => false,
     }
+}
+
+/// How long a name may be at the front of a Caffe model.
+const MAX_NAME_BYTES: usize = 4096;
+
+/// What follows a length of up to five bytes.
+fn behind_length(bytes: &[u8]) -> Option<&[u8]> {
+    let last = bytes.iter().take(5).position(|&byte| byte < 0x80)?;
+    bytes.get(last + 1..)
 }
 
 /// A `ModelProto`: its version (field 1, a small number), then one of the fields that follow it:
@@ -239,14 +268,16 @@ mod tests {
     use super::*;
 
     fn tell(head: &[u8], from: SourceFormat) -> Result<Format, Error> {
-        told(Path::new("weights.bin"), head, from)
+        // The names in the archives below stand behind their signature.
+        let names = [String::from_utf8_lossy(head.get(8..).unwrap_or_default()).into_owned()];
+        told(Path::new("weights.bin"), head, &names, from)
     }
 
     /// Beginnings of real files, as their writers make them.
-    const HEADS: [(&[u8], Format, SourceFormat); 15] = [
+    const HEADS: [(&[u8], Format, SourceFormat); 17] = [
         (b"\x89HDF\r\n\x1a\n\0", Format::Hdf5, SourceFormat::Keras),
         (b"\x10\0\0\0\0\0\0\0{\"a\":", Format::Safetensors, SourceFormat::Safetensors),
-        (b"PK\x03\x04....metadata.json", Format::KerasArchive, SourceFormat::Keras),
+        (b"PK\x03\x04....model.weights.h5", Format::KerasArchive, SourceFormat::Keras),
         (b"PK\x03\x04....archive/data.pkl", Format::PytorchArchive, SourceFormat::Pytorch),
         (b"PK\x03\x04....weights.npy", Format::Zip, SourceFormat::Auto),
         (b"\x80\x02\x8a\x0al\xfc\x9cF", Format::Pickle, SourceFormat::Pytorch),
@@ -257,6 +288,8 @@ mod tests {
         (b"4\n1\n3\nV 1\n", Format::Torch7, SourceFormat::Torch7),
         (b"\x0a\x12VGG_FACE_16_layers\x12\x50", Format::Caffe, SourceFormat::Caffe),
         (b"\x0a\x03VGG\xa2\x06\x50", Format::Caffe, SourceFormat::Caffe),
+        (b"\x12\x80\x01\x12\x04data", Format::Caffe, SourceFormat::Caffe),
+        (b"\xa2\x06\x80\x01\x0a\x04data", Format::Caffe, SourceFormat::Caffe),
         (b"\x08\x08\x12\x07pytorch", Format::Onnx, SourceFormat::Onnx),
         (b"\x08\x0a:\xff\x01", Format::Onnx, SourceFormat::Onnx),
     ];

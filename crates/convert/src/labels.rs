@@ -27,7 +27,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<String>, Error> {
     let names = match bytes.strip_prefix(b"\x93NUMPY") {
         Some(rest) => npy(rest).map_err(wrong)?,
         None => match str::from_utf8(&bytes) {
-            Ok(text) => text.trim_end().lines().map(str::to_owned).collect(),
+            Ok(text) => {
+                text.trim_start_matches('\u{feff}').trim_end().lines().map(str::to_owned).collect()
+            }
             Err(_) => return Err(wrong("it is neither text nor an .npy".to_owned())),
         },
     };
@@ -61,6 +63,14 @@ fn npy(bytes: &[u8]) -> Result<Vec<String>, String> {
     };
     let (header, data) = rest.split_at_checked(length).ok_or(cut)?;
     let header = String::from_utf8_lossy(header);
+    if entry(&header, "'fortran_order'") != Some("False") {
+        return Err("it is in Fortran's order".to_owned());
+    }
+    let shape = entry(&header, "'shape'").and_then(|it| it.strip_prefix('('));
+    let count: usize = match shape.map(|it| it.trim().parse()) {
+        Some(Ok(count)) if header.contains(&format!("({count},)")) => count,
+        _ => return Err("it is no plain list of names".to_owned()),
+    };
     let descr = entry(&header, "'descr'").ok_or("its header has no `descr`")?;
     let descr = descr.trim_matches('\'');
     let (order, kind) = descr.split_at_checked(1).ok_or("its `descr` is empty")?;
@@ -82,7 +92,7 @@ fn npy(bytes: &[u8]) -> Result<Vec<String>, String> {
     };
     let bytes_each = if letter == "U" { width.checked_mul(4) } else { Some(width) };
     let bytes_each = bytes_each.filter(|&each| each <= data.len()).ok_or(cut)?;
-    if data.len() % bytes_each != 0 {
+    if bytes_each.checked_mul(count) != Some(data.len()) {
         return Err(cut.to_owned());
     }
     data.chunks_exact(bytes_each).map(element).collect()
@@ -127,7 +137,7 @@ mod tests {
     #[test]
     fn text_and_arrays_of_strings_are_read() {
         let names = ["A.J._Buckley", "Zoë_Kazan"];
-        let text = format!(" {} \r\n{}\n\n", names[0], names[1]);
+        let text = format!("\u{feff} {} \r\n{}\n\n", names[0], names[1]);
         assert_eq!(read_bytes(text.as_bytes()).unwrap(), names);
         let mut data = Vec::new();
         for name in names {
@@ -143,6 +153,13 @@ mod tests {
     #[test]
     fn what_holds_no_names_is_refused() {
         let whole = npy("|S4", b"Ann\0Bob\0");
+        let text = |from: &str, to: &str| {
+            let text = String::from_utf8_lossy(&whole[10..]).replace(from, to);
+            [&whole[..10], text.as_bytes()].concat()
+        };
+        assert!(read_bytes(&text("False", "True ")).is_err(), "another order");
+        assert!(read_bytes(&text("(2,)", "(3,)")).is_err(), "another count");
+        assert!(read_bytes(&text("(2,), ", "(1,2),")).is_err(), "no list");
         for bytes in [&b""[..], b"\xff\xfe", b"Ann\n\nBob\n", b"Ann\n\x1b[2J\n", &whole[..12]] {
             assert!(matches!(read_bytes(bytes), Err(Error::Labels { .. })), "{bytes:?}");
         }

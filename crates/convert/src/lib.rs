@@ -29,6 +29,7 @@ pub mod export;
 pub mod fetch;
 mod findings;
 mod format;
+mod guard;
 mod labels;
 mod normalization;
 mod onnx;

@@ -27,6 +27,11 @@ impl Fields {
         Self { rest: message }
     }
 
+    /// What has not been walked through.
+    pub(crate) fn rest(&self) -> Bytes {
+        self.rest.clone()
+    }
+
     /// The next number of a packed list.
     pub(crate) fn packed_number(&mut self) -> Option<Result<u64, &'static str>> {
         if self.rest.is_empty() {

@@ -9,11 +9,8 @@ mod safetensors;
 mod strided;
 mod torch7;
 
-use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
-
 use crate::axes::Axes;
+use crate::guard::caught;
 use crate::source::Source;
 use crate::{Error, Format, Normalization, Pixels};
 
@@ -94,6 +91,12 @@ pub(crate) fn open(
     source: &Source,
     keras_backend: Option<KerasBackend>,
 ) -> Result<Contents, Error> {
+    if keras_backend.is_some() && source.format != Format::Hdf5 {
+        return Err(Error::Unconvertible {
+            path: source.path.clone(),
+            reason: format!("`--keras-backend` is for Keras's HDF5, and this is {}", source.format),
+        });
+    }
     let contents = match source.format {
         Format::Hdf5 => keras::open(source, keras_backend)?,
         Format::KerasArchive => keras::open_archive(source)?,
@@ -105,7 +108,10 @@ pub(crate) fn open(
         Format::Matlab73 => matconvnet::open73(source)?,
         Format::Torch7 => torch7::open(source)?,
         Format::Safetensors => safetensors::open(source)?,
-        Format::Zip => return Err(Error::OtherArchive { path: source.path.clone() }),
+        Format::Zip if source.is_readable_archive() => {
+            return Err(Error::OtherArchive { path: source.path.clone() });
+        }
+        Format::Zip => return Err(source.damaged("it has no list of the files in it")),
     };
     // Names are printed from here on, and a damaged one could write all over a terminal.
     let arrays = contents.layers.iter().flat_map(|layer| &layer.arrays).map(|array| &array.name);
@@ -121,28 +127,9 @@ pub(crate) fn open(
     }
 }
 
-thread_local! {
-    /// Whether this thread runs something whose panics become errors.
-    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs another crate's code on untrusted bytes; a panic in it means that they are damaged, and is
-/// not reported in any other way.
+/// Runs another crate's code on untrusted bytes; a panic in it means that they are damaged.
 fn guarded<T>(source: &Source, parse: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let report = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if !IS_GUARDED.get() {
-                report(panic);
-            }
-        }));
-    });
-    let was_guarded = IS_GUARDED.replace(true);
-    // Whatever a panic leaves half done is dropped with the reader, as no caller retries.
-    let result = catch_unwind(AssertUnwindSafe(parse));
-    IS_GUARDED.set(was_guarded);
-    result.unwrap_or_else(|_| Err(source.damaged("the reader failed on it")))
+    caught(parse).unwrap_or_else(|| Err(source.damaged("the reader failed on it")))
 }
 
 /// Text that may hold parts of an untrusted file, made fit for one line on a terminal.

@@ -149,16 +149,15 @@ fn split<'a>(layers: &[Weighted<'a>]) -> (Vec<Weighted<'a>>, Vec<Weighted<'a>>) 
 const TORCHVISION_PLACES: [usize; 13] = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
 
 /// VGGFace's name for a layer that carries it, or that of its like in Keras's own VGG16 or in
-/// torchvision's, whatever stands in front of it.
+/// torchvision's, whatever stands in front of it. Keras's `fc1`, `fc2` and `predictions` are told by
+/// their order: with another head, `fc2` may be the last.
 fn known(layer: &str) -> Option<(Naming, String)> {
     let (rest, last) = layer.rsplit_once(['.', '/']).unwrap_or(("", layer));
-    match last {
-        "fc6" | "fc7" | "fc8" => return Some((Naming::Vggface, last.to_owned())),
-        "fc1" => return Some((Naming::Keras, "fc6".to_owned())),
-        "fc2" => return Some((Naming::Keras, "fc7".to_owned())),
-        "predictions" => return Some((Naming::Keras, "fc8".to_owned())),
-        _ => {}
+    if matches!(last, "fc6" | "fc7" | "fc8") {
+        return Some((Naming::Vggface, last.to_owned()));
     }
+    // PyTorch's example for ImageNet puts `features` alone into a `DataParallel`.
+    let rest = rest.strip_suffix(".module").unwrap_or(rest);
     if rest.rsplit(['.', '/']).next() == Some("features") {
         let place = TORCHVISION_PLACES.iter().position(|place| place.to_string() == last)?;
         return convolution_names().nth(place).map(|name| (Naming::Torchvision, name));
@@ -226,6 +225,9 @@ fn backbone_parameters<'a>(layers: &[Weighted<'a>]) -> Result<(Vec<Parameter<'a>
                  {outputs}",
                 layer.name, kernel.rows, kernel.columns, kernel.inputs, kernel.outputs
             ));
+        }
+        if kernel.values().is_none() {
+            return Err(format!("`{}` claims a shape beyond all memory", layer.name));
         }
         channels = kernel.outputs;
         let shape = vec![channels, kernel.inputs, 3, 3];

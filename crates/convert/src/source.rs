@@ -1,25 +1,45 @@
 //! The file to convert: its format, its SHA-256, and any stretch of its bytes.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+use zip::ZipArchive;
 
+use crate::element::{ByteOrder, Element};
 use crate::format::told;
+use crate::guard::caught;
 use crate::{Error, Format, SourceFormat};
 
 /// How much of a file is looked at to tell its format: enough for an HDF5 signature behind the
-/// largest user block in use (MATLAB's 512 bytes) and for the first names in a zip archive.
+/// largest user block in use (MATLAB's 512 bytes).
 const HEAD_BYTES: u64 = 64 * 1024;
+
+/// Numbers that are read at a time.
+const NUMBERS_AT_A_TIME: usize = 1 << 18;
 
 /// Bytes that are digested at a time.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// The largest file that is read: seven times VGGFace's, and twice that in f64 with an optimizer.
 pub(crate) const MAX_BYTES: u64 = 4 << 30;
+
+/// The names of the files in a zip archive, if it can be read.
+fn archive_names(file: &File) -> Option<Vec<String>> {
+    let names = || {
+        let archive = ZipArchive::new(file.try_clone().ok()?).ok()?;
+        let names = archive.file_names().filter_map(Result::ok).take(MAX_ARCHIVE_NAMES);
+        Some(names.map(Cow::into_owned).collect())
+    };
+    caught(names).flatten()
+}
+
+/// How many names of an archive are looked at; PyTorch's with optimizers have some hundred.
+const MAX_ARCHIVE_NAMES: usize = 1 << 16;
 
 /// How many bytes a compressed stretch may inflate to: weights hardly shrink, and what shrinks by
 /// more than this is made to fill the memory.
@@ -43,6 +63,10 @@ impl Source {
     /// Opens a file whose content agrees with the format asked for.
     pub(crate) fn open(path: &Path, from: SourceFormat) -> Result<Self, Error> {
         let failed = |source| Error::Read { path: path.to_owned(), source };
+        // A pipe would be waited for without end.
+        if fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+            return Err(failed(io::Error::other("it is no regular file")));
+        }
         let mut file = File::open(path).map_err(|source| match source.kind() {
             ErrorKind::NotFound => Error::NotFound { path: path.to_owned() },
             _ => failed(source),
@@ -54,7 +78,8 @@ impl Source {
         }
         let mut head = Vec::new();
         (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
-        let format = told(path, &head, from)?;
+        let names = if head.starts_with(b"PK") { archive_names(&file) } else { None };
+        let format = told(path, &head, &names.unwrap_or_default(), from)?;
         let modified = metadata.modified().ok();
         Ok(Self { path: path.to_owned(), format, file, size, modified })
     }
@@ -75,6 +100,11 @@ impl Source {
         }
         self.check_unchanged(&file)?;
         Ok(hexadecimal(&hasher.finalize()))
+    }
+
+    /// Whether it is a zip archive that lists the files in it.
+    pub(crate) fn is_readable_archive(&self) -> bool {
+        archive_names(&self.file).is_some()
     }
 
     /// Bytes in the file.
@@ -99,6 +129,33 @@ impl Source {
         };
         read().map_err(|source| Error::Read { path: self.path.clone(), source })?;
         Ok(bytes)
+    }
+
+    /// So many numbers from `offset` on, read a stretch at a time; [`Error::Damaged`] if the file
+    /// ends before.
+    pub(crate) fn numbers(
+        &self,
+        offset: u64,
+        count: u64,
+        element: Element,
+        order: ByteOrder,
+    ) -> Result<Vec<f32>, Error> {
+        let size = element.size() as u64;
+        let end = count.checked_mul(size).and_then(|bytes| offset.checked_add(bytes));
+        let (Some(_), Ok(capacity)) = (end.filter(|&end| end <= self.size), usize::try_from(count))
+        else {
+            return Err(self.damaged(format!(
+                "it has {} bytes, {count} numbers are expected from {offset} on",
+                self.size
+            )));
+        };
+        let mut numbers = Vec::with_capacity(capacity);
+        for first in (0..count).step_by(NUMBERS_AT_A_TIME) {
+            let some = (count - first).min(NUMBERS_AT_A_TIME as u64);
+            let bytes = self.bytes(offset + first * size, some * size)?;
+            numbers.extend(element.to_f32(&bytes, order));
+        }
+        Ok(numbers)
     }
 
     /// All of the file.

@@ -27,7 +27,7 @@ use crate::source::Source;
 use crate::state_dict;
 
 /// The largest pickle that is read: descriptions, without the numbers.
-const MAX_PICKLE_BYTES: u64 = 64 << 20;
+const MAX_PICKLE_BYTES: u64 = 8 << 20;
 
 /// What the first of the pickles before 1.6 holds: 0x1950a86a20f9469cfc6c.
 const MAGIC: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
@@ -83,7 +83,8 @@ fn contents(
     storages: HashMap<String, Stretch>,
     byte_order: ByteOrder,
 ) -> Result<Contents, Error> {
-    let weights = weights::weights(pickle).map_err(|reason| source.damaged(reason))?;
+    let weights = weights::weights(pickle)
+        .map_err(|reason| Error::Unconvertible { path: source.path.clone(), reason })?;
     let array = |(name, tensor): &(String, Tensor)| SourceArray {
         name: name.clone(),
         shape: tensor.shape.clone(),
@@ -121,9 +122,7 @@ impl Reader for PytorchReader {
         if stretch.bytes < start.checked_add(reach * size).ok_or_else(beyond)? {
             return Err(beyond());
         }
-        let bytes = source.bytes(stretch.offset + start, reach * size)?;
-        let values = element.to_f32(&bytes, self.byte_order);
-        drop(bytes);
+        let values = source.numbers(stretch.offset + start, reach, element, self.byte_order)?;
         gathered(values, &tensor.shape, &tensor.strides).ok_or_else(beyond)
     }
 }
@@ -158,9 +157,12 @@ fn archive(source: &Source) -> Result<Archive, Error> {
     let mut text = Vec::new();
     let entry = archive.by_name(&pickle).map_err(damaged)?;
     entry
-        .take(MAX_PICKLE_BYTES)
+        .take(MAX_PICKLE_BYTES + 1)
         .read_to_end(&mut text)
         .map_err(|error| source.damaged(printable(&error.to_string())))?;
+    if MAX_PICKLE_BYTES < text.len() as u64 {
+        return Err(source.damaged(format!("its pickle has more than {MAX_PICKLE_BYTES} bytes")));
+    }
     let mut byte_order = ByteOrder::LittleEndian;
     if let Ok(entry) = archive.by_name(&format!("{root}byteorder")) {
         let mut word = String::new();

@@ -71,8 +71,8 @@ impl Reader for SafetensorsReader {
             }
         };
         let (from, to) = info.data_offsets;
-        let bytes = source.bytes(self.start + from as u64, (to - from) as u64)?;
-        Ok(element.to_f32(&bytes, ByteOrder::LittleEndian))
+        let count = ((to - from) / element.size()) as u64;
+        source.numbers(self.start + from as u64, count, element, ByteOrder::LittleEndian)
     }
 }
 

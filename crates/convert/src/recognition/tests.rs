@@ -98,6 +98,8 @@ fn dense_layers_are_named_by_name_or_number() {
     assert_eq!(head(&[dense("fc1", 24, 7), dense("x", 7, 9)]), ["fc6.weight", "fc8.weight"]);
     let keras = [dense("fc1", 24, 7), dense("fc2", 7, 8), dense("predictions", 8, 9)];
     assert_eq!(head(&keras), ["fc6.weight", "fc7.weight", "fc8.weight"]);
+    assert_eq!(head(&[dense("fc1", 24, 7), dense("fc2", 7, 9)]), ["fc6.weight", "fc8.weight"]);
+    assert_eq!(head(&[dense("fc1", 24, 9)]), ["fc8.weight"]);
 }
 
 #[test]
@@ -203,6 +205,12 @@ fn names_are_known_behind_any_prefix() {
     };
     let namings = [
         (backbone(CONVOLUTIONS_PER_BLOCK, torchvision), Naming::Torchvision),
+        (
+            backbone(CONVOLUTIONS_PER_BLOCK, |block, convolution| {
+                torchvision(block, convolution).replace("module.features", "features.module")
+            }),
+            Naming::Torchvision,
+        ),
         (
             backbone(CONVOLUTIONS_PER_BLOCK, |b, c| format!("model.net.{}", vggface_name(b, c))),
             Naming::Vggface,

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use convert::{Error, Format};
+use convert::{Error, Format, Pixels, Request};
 
 use crate::golden::{convert, golden, request};
 
@@ -59,10 +59,13 @@ fn hdf5_of_others_is_refused() {
 
 #[test]
 fn other_archives_are_named_as_such() {
-    let error = refused_content(b"PK\x03\x04\x14\0\0\0weights.npy");
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    archive.start_file("weights.npy", zip::write::SimpleFileOptions::default()).unwrap();
+    let archive = archive.finish().unwrap().into_inner();
+    let error = refused_content(&archive);
     assert!(matches!(error, Error::OtherArchive { .. }), "{error}");
-    let error = refused_content(b"PK\x03\x04\x14\0\0\0metadata.json");
-    assert!(matches!(error, Error::Damaged { format: Format::KerasArchive, .. }), "{error}");
+    let error = refused_content(&archive[..archive.len() - 30]);
+    assert!(matches!(error, Error::Damaged { format: Format::Zip, .. }), "{error}");
 }
 
 #[test]
@@ -106,7 +109,43 @@ fn output_without_a_folder_is_refused() {
 }
 
 #[test]
-fn batch_normalization_is_refused_in_every_format() {
+fn large_scripts_are_told_by_their_list_of_files() {
+    // TorchScript writes numbers first: its pickle stands behind the first 64 KiB.
+    let script = fs::read(golden("pytorch_script.pt")).unwrap();
+    let mut from = zip::ZipArchive::new(std::io::Cursor::new(script)).unwrap();
+    let mut to = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    to.start_file("pytorch_script/large", zip::write::SimpleFileOptions::default()).unwrap();
+    to.write_all(&(0..200_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>()).unwrap();
+    for place in 0..from.len() {
+        to.raw_copy_file(from.by_index_raw(place).unwrap()).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("script.pt");
+    fs::write(&file, to.finish().unwrap().into_inner()).unwrap();
+    let request = request(&file, &folder.path().join("out.safetensors"));
+    let conversion = convert(&Request { pixels: Some(Pixels::Bgr), ..request }).unwrap();
+    assert_eq!(conversion.format, Format::PytorchArchive);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_are_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    assert!(matches!(refused(&pipe), Error::Read { .. }));
+}
+
+#[test]
+fn folders_are_no_outputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = convert(&request(&golden("keras2.h5"), folder.path())).unwrap_err();
+    assert!(matches!(error, Error::OutputFolder { .. }), "{error}");
+}
+
+#[test]
+fn batch_normalization_is_refused() {
     let error = refused(&golden("pytorch_batchnorm.pth"));
     assert!(matches!(error, Error::NotVgg16 { .. }), "{error}");
     assert!(error.to_string().contains("`features.1` has arrays"), "{error}");
@@ -157,4 +196,29 @@ fn compressed_stretches_do_not_inflate_without_limit() {
     file.extend(compressed);
     let error = refused_content(&file);
     assert!(error.to_string().contains("inflates to more than"), "{error}");
+}
+
+#[test]
+fn layers_without_an_order_are_refused() {
+    let error = refused(&golden("safetensors_worded.safetensors"));
+    assert!(matches!(error, Error::Unconvertible { .. }), "{error}");
+    assert!(error.to_string().contains("keeps no order"), "{error}");
+}
+
+#[test]
+fn checkpoints_of_two_networks_are_refused_by_their_names() {
+    let error = refused(&golden("pytorch_two.pth"));
+    assert!(matches!(error, Error::Unconvertible { .. }), "{error}");
+    assert!(error.to_string().contains("`net` and `averaged`"), "{error}");
+}
+
+#[test]
+fn arrays_that_are_no_biases_are_refused() {
+    let bytes = fs::read(golden("safetensors_prefixed.safetensors")).unwrap();
+    let bias = b"\"model.conv1_1.bias\"";
+    let place = bytes.windows(bias.len()).position(|window| window == bias).unwrap();
+    let mut scale = bytes.clone();
+    scale[place..place + bias.len()].copy_from_slice(b"\"model.conv1_1.gain\"");
+    let error = refused_content(&scale);
+    assert!(error.to_string().contains("`model.conv1_1.gain` has arrays"), "{error}");
 }

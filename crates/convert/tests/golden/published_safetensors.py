@@ -12,6 +12,8 @@ All by safetensors 0.8.0, without metadata, read again and run by the modules of
 
 safetensors_torchvision.safetensors   torchvision's names, features.0.weight ... classifier.6.bias
 safetensors_prefixed.safetensors      the layers' own names after `model.`
+safetensors_worded.safetensors        block1.one ... block5.three, whose order cannot be told; to be
+                                      refused
 safetensors_half.safetensors          the layers' own names, rounded to float16 (F16)
 """
 
@@ -37,6 +39,15 @@ def main():
     save(torchvision(), "safetensors_torchvision.safetensors", VGG())
     prefixed = {f"model.{name}": value for name, value in dag().items()}
     save(prefixed, "safetensors_prefixed.safetensors", Dag())
+    words = {"1": "one", "2": "two", "3": "three"}
+    worded = {}
+    for name, value in dag().items():
+        layer, part = name.split(".")
+        if layer.startswith("conv"):
+            block, number = layer[4:].split("_")
+            layer = f"block{block}.{words[number]}"
+        worded[f"{layer}.{part}"] = value
+    save(worded, "safetensors_worded.safetensors", None)
     half = {name: value.half() for name, value in dag().items()}
     save(half, "safetensors_half.safetensors", None)
 

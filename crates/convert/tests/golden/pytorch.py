@@ -33,6 +33,7 @@ pytorch_double.pth                dag names, BGR, float64
 pytorch_half.pth                  dag names, BGR, rounded to float16
 pytorch_bfloat16.pth              dag names, BGR, rounded to bfloat16
 pytorch_batchnorm.pth             to be refused: names of torchvision's vgg16_bn, drawn weights
+pytorch_two.pth                   two state_dicts with dag names in one dict; to be refused
 pytorch_evil.pth                  to be refused: a pickle that runs `echo executed > executed.txt`
 pytorch_evil_legacy.pth           the same, legacy
 """
@@ -234,6 +235,11 @@ def save_checkpoints():
         check(loaded(VGG(), names), path)
 
 
+def save_two():
+    """A checkpoint of two networks, of which nothing says which is meant."""
+    save({"net": dag(), "averaged": dag(rgb=True)}, "pytorch_two.pth")
+
+
 def bare_sources():
     """Source files by name only, not by where PyTorch is installed."""
     original = torch.serialization.get_source_lines_and_file
@@ -322,6 +328,7 @@ def main():
     assert LOGITS.shape == (1, UNITS[2])
     save_state_dicts()
     save_checkpoints()
+    save_two()
     save_modules()
     save_shared()
     save_other_types()

@@ -11,7 +11,7 @@ use flate2::read::ZlibDecoder;
 use super::MatFile;
 use super::value::{MAX_NESTING, MAX_VALUES, Numbers, Place, Record, Value, Variables};
 use crate::Error;
-use crate::element::{ByteOrder, Element};
+use crate::element::{ByteOrder, Element, rounded};
 use crate::source::{Source, inflation_limit};
 
 /// Bytes before the first element.
@@ -20,7 +20,10 @@ const HEADER_BYTES: u64 = 128;
 // Types of elements.
 const INT8: u32 = 1;
 const UINT8: u32 = 2;
+const INT16: u32 = 3;
 const UINT16: u32 = 4;
+const INT32: u32 = 5;
+const UINT32: u32 = 6;
 const SINGLE: u32 = 7;
 const DOUBLE: u32 = 9;
 const MATRIX: u32 = 14;
@@ -33,8 +36,8 @@ const CELL: u8 = 1;
 const STRUCT: u8 = 2;
 const OBJECT: u8 = 3;
 const CHAR: u8 = 4;
-const FIRST_NUMERIC: u8 = 6;
-const LAST_NUMERIC: u8 = 15;
+const DOUBLES: u8 = 6;
+const SINGLES: u8 = 7;
 
 /// The longest name, and list of field names, that is read.
 const MAX_NAME_BYTES: u64 = 1 << 16;
@@ -77,6 +80,7 @@ impl MatFile for Level5 {
         let mut file = Self { order, parts: vec![Part::File] };
         let mut variables = Vec::new();
         let mut count = 0;
+        let mut budget = inflation_limit(source.size());
         let mut place = HEADER_BYTES;
         while place < source.size() {
             let tag = file.tag(source, 0, place, source.size())?;
@@ -86,7 +90,7 @@ impl MatFile for Level5 {
                     variables.push(walk.array(tag, MAX_NESTING)?);
                 }
                 COMPRESSED => {
-                    let inflated = inflated(source, tag)?;
+                    let inflated = inflated(source, tag, &mut budget)?;
                     let end = inflated.len() as u64;
                     file.parts.push(Part::Inflated(inflated));
                     let part = file.parts.len() - 1;
@@ -94,6 +98,7 @@ impl MatFile for Level5 {
                     let mut walk = Walk { file: &file, source, part, count: &mut count };
                     variables.push(walk.array(tag, MAX_NESTING)?);
                 }
+                0 => return Err(source.damaged("there is nothing where an element belongs")),
                 _ => {}
             }
             // Compressed elements are not padded.
@@ -110,7 +115,7 @@ impl MatFile for Level5 {
             SINGLE => Element::F32,
             DOUBLE => Element::F64,
             // MATLAB stores numbers that happen to be whole as integers.
-            INT8 | UINT8 | UINT16 => {
+            INT8 | UINT8 | INT16 | UINT16 | INT32 | UINT32 => {
                 let raw = self.bytes(source, part, offset, bytes)?;
                 return Ok(whole_numbers(&raw, kind, self.order));
             }
@@ -122,7 +127,14 @@ impl MatFile for Level5 {
                 });
             }
         };
-        Ok(element.to_f32(&self.bytes(source, part, offset, bytes)?, self.order))
+        match &self.parts[part] {
+            Part::File => {
+                source.numbers(offset, bytes / element.size() as u64, element, self.order)
+            }
+            Part::Inflated(all) => {
+                Ok(element.to_f32(inflated_stretch(source, all, offset, bytes)?, self.order))
+            }
+        }
     }
 }
 
@@ -136,12 +148,7 @@ impl Level5 {
     ) -> Result<Vec<u8>, Error> {
         match &self.parts[part] {
             Part::File => source.bytes(offset, count),
-            Part::Inflated(bytes) => {
-                let start = usize::try_from(offset).ok();
-                let end = offset.checked_add(count).and_then(|end| usize::try_from(end).ok());
-                let range = start.zip(end).and_then(|(start, end)| bytes.get(start..end));
-                range.map(<[u8]>::to_vec).ok_or_else(|| source.damaged("a part of it is cut short"))
-            }
+            Part::Inflated(all) => inflated_stretch(source, all, offset, count).map(<[u8]>::to_vec),
         }
     }
 
@@ -206,7 +213,7 @@ impl Walk<'_> {
             return Err(self.source.damaged("something else stands where an array belongs"));
         }
         if matrix.bytes == 0 {
-            return Ok((String::new(), Value::Other));
+            return Ok((String::new(), Value::Empty));
         }
         let end = matrix.start + matrix.bytes;
         let (flags, next) = self.content(matrix.start, end, 8)?;
@@ -226,7 +233,7 @@ impl Walk<'_> {
                 self.records(class_name.next, end, product(&shape), nesting)?
             }
             CHAR => self.text(next, end)?,
-            FIRST_NUMERIC..=LAST_NUMERIC => {
+            DOUBLES | SINGLES => {
                 let tag = self.file.tag(self.source, self.part, next, end)?;
                 let place = Place::Stretch {
                     part: self.part,
@@ -327,28 +334,48 @@ fn product(shape: &[usize]) -> usize {
     shape.iter().try_fold(1_usize, |product, &it| product.checked_mul(it)).unwrap_or(usize::MAX)
 }
 
-/// Integers of one or two bytes.
+/// Integers of one, two or four bytes.
 fn whole_numbers(bytes: &[u8], kind: u32, order: ByteOrder) -> Vec<f32> {
+    fn each<const N: usize>(bytes: &[u8], order: ByteOrder, of: fn([u8; N]) -> f64) -> Vec<f32> {
+        let (numbers, _) = bytes.as_chunks::<N>();
+        let little = |number: &[u8; N]| {
+            let mut number = *number;
+            if order == ByteOrder::BigEndian {
+                number.reverse();
+            }
+            rounded(of(number))
+        };
+        numbers.iter().map(little).collect()
+    }
     match kind {
-        INT8 => bytes.iter().map(|byte| f32::from(byte.cast_signed())).collect(),
-        UINT8 => bytes.iter().map(|&byte| f32::from(byte)).collect(),
-        _ => {
-            let number = |pair: &[u8; 2]| match order {
-                ByteOrder::LittleEndian => u16::from_le_bytes(*pair),
-                ByteOrder::BigEndian => u16::from_be_bytes(*pair),
-            };
-            let (pairs, _) = bytes.as_chunks();
-            pairs.iter().map(|pair| f32::from(number(pair))).collect()
-        }
+        INT8 => each(bytes, order, |it| i8::from_le_bytes(it).into()),
+        UINT8 => each(bytes, order, |it| u8::from_le_bytes(it).into()),
+        INT16 => each(bytes, order, |it| i16::from_le_bytes(it).into()),
+        UINT16 => each(bytes, order, |it| u16::from_le_bytes(it).into()),
+        INT32 => each(bytes, order, |it| i32::from_le_bytes(it).into()),
+        _ => each(bytes, order, |it| u32::from_le_bytes(it).into()),
     }
 }
 
-/// The content of a compressed element.
-fn inflated(source: &Source, tag: Tag) -> Result<Vec<u8>, Error> {
+/// A stretch of what a compressed element held.
+fn inflated_stretch<'a>(
+    source: &Source,
+    all: &'a [u8],
+    offset: u64,
+    count: u64,
+) -> Result<&'a [u8], Error> {
+    let start = usize::try_from(offset).ok();
+    let end = offset.checked_add(count).and_then(|end| usize::try_from(end).ok());
+    let range = start.zip(end).and_then(|(start, end)| all.get(start..end));
+    range.ok_or_else(|| source.damaged("a part of it is cut short"))
+}
+
+/// The content of a compressed element, which takes its bytes from a budget for all of them.
+fn inflated(source: &Source, tag: Tag, budget: &mut u64) -> Result<Vec<u8>, Error> {
     let failed = |error: std::io::Error| source.damaged(format!("its compression: {error}"));
     let mut file = source.file()?;
     file.seek(SeekFrom::Start(tag.start)).map_err(failed)?;
-    let limit = inflation_limit(tag.bytes);
+    let limit = *budget;
     let mut bytes = Vec::new();
     ZlibDecoder::new(file.take(tag.bytes))
         .take(limit + 1)
@@ -357,5 +384,6 @@ fn inflated(source: &Source, tag: Tag) -> Result<Vec<u8>, Error> {
     if limit < bytes.len() as u64 {
         return Err(source.damaged(format!("it inflates to more than {limit} bytes")));
     }
+    *budget -= bytes.len() as u64;
     Ok(bytes)
 }

@@ -24,8 +24,11 @@ use crate::source::Source;
 /// The group in which the elements of cells lie.
 const REFERENCES: &str = "#refs#";
 
-/// The largest text or list of references that is read.
+/// The largest list of references that is read.
 const MAX_SMALL_BYTES: usize = 1 << 20;
+
+/// The largest text that is read: names, which references may use any number of times.
+const MAX_TEXT_BYTES: usize = 1 << 10;
 
 /// A file of version 7.3.
 pub(super) struct Level73 {
@@ -145,7 +148,7 @@ impl Walk {
             return Ok(match class.as_deref() {
                 Some("cell") => Value::Cell(Vec::new()),
                 Some("char") => Value::Text(String::new()),
-                _ => Value::Other,
+                _ => Value::Empty,
             });
         }
         if is_reference(dataset) {
@@ -211,7 +214,7 @@ fn class(dataset: &Dataset) -> Option<String> {
 
 /// A line of characters, of two bytes each.
 fn text(dataset: &Dataset) -> Result<Value, Hdf5Error> {
-    if MAX_SMALL_BYTES < dataset.raw_byte_len()? {
+    if MAX_TEXT_BYTES < dataset.raw_byte_len()? {
         return Ok(Value::Other);
     }
     let bytes = dataset.read_native_bytes()?;

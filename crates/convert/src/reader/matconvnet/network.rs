@@ -31,9 +31,10 @@ pub(super) fn network(
     let holder = std::iter::once(variables).chain(inner).find(|it| field(it, "layers").is_some());
     let Some(holder) = holder else {
         let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).take(5).collect();
-        return Err(source.damaged(format!(
-            "no network of MatConvNet's in it: its variables are {names:?}, none has `layers`"
-        )));
+        return Err(Error::Unconvertible {
+            path: source.path.clone(),
+            reason: format!("its variables are {names:?}, none of them a network of MatConvNet's"),
+        });
     };
     let mut network =
         Network { layers: Vec::new(), arrays: HashMap::new(), metadata: metadata(holder, read)? };
@@ -69,31 +70,33 @@ impl Network {
             Some(weights) => weights.elements().iter().collect(),
             None => ["filters", "biases"].iter().filter_map(|it| field(layer, it)).collect(),
         };
-        let weights: Vec<&Numbers> = weights.into_iter().filter_map(Value::numbers).collect();
-        self.add(name, &weights);
+        let weights = weights.into_iter().filter(|it| !it.is_empty()).map(Value::numbers);
+        self.add(name, &weights.collect::<Vec<_>>());
     }
 
     /// Adds a layer of a DagNN, whose weights lie among the network's parameters, by name.
     fn add_of_dag(&mut self, layer: &Record, params: &HashMap<&str, &Value>) {
         let name = field(layer, "name").and_then(Value::text).unwrap_or_default();
         let wanted = field(layer, "params").map(Value::elements).unwrap_or_default();
-        let param = |wanted: &str| params.get(wanted)?.numbers();
-        let weights: Vec<&Numbers> =
-            wanted.iter().filter_map(Value::text).filter_map(param).collect();
-        self.add(name, &weights);
+        let param = |wanted: &Value| params.get(wanted.text()?)?.numbers();
+        self.add(name, &wanted.iter().map(param).collect::<Vec<_>>());
     }
 
-    fn add(&mut self, name: &str, weights: &[&Numbers]) {
+    /// Adds a layer; weights that are no plain numbers get an empty shape, which fits nothing.
+    fn add(&mut self, name: &str, weights: &[Option<&Numbers>]) {
         let place = self.layers.len();
         let mut arrays = Vec::new();
         for (number, &weights) in weights.iter().enumerate() {
-            let shape = match number {
-                0 => kernel_shape(&weights.shape),
-                _ => vector_shape(&weights.shape),
+            let shape = match (weights, number) {
+                (None, _) => Vec::new(),
+                (Some(weights), 0) => kernel_shape(&weights.shape),
+                (Some(weights), _) => vector_shape(&weights.shape),
             };
             // Its place makes the name of the array unique, whatever the layer is called.
             let array = format!("{name}/{place}/weights{{{}}}", number + 1);
-            self.arrays.insert(array.clone(), weights.clone());
+            if let Some(weights) = weights {
+                self.arrays.insert(array.clone(), weights.clone());
+            }
             arrays.push(SourceArray { name: array, shape });
         }
         self.layers.push(SourceLayer { name: name.to_owned(), arrays, axes: Axes::MATLAB });
@@ -122,8 +125,11 @@ fn metadata(
     let meta = field(holder, "meta").and_then(Value::record);
     let part = |name: &str| meta.and_then(|meta| field(meta, name)).or_else(|| field(holder, name));
     let average = part("normalization").and_then(|it| it.get("averageImage"));
-    let bgr_means = match average.and_then(Value::numbers) {
-        Some(numbers) => bgr_means(&numbers.shape, &read(numbers)?),
+    // Means that are there and cannot be used are none of those known, and not the default.
+    let unknown = [f32::NAN; 3];
+    let bgr_means = match average.map(Value::numbers) {
+        Some(Some(numbers)) => Some(bgr_means(&numbers.shape, &read(numbers)?).unwrap_or(unknown)),
+        Some(None) => Some(unknown),
         None => None,
     };
     let names = |key: &str| {

@@ -9,6 +9,8 @@ pub(super) enum Value {
     Cell(Vec<Value>),
     /// One record for each element of the array, each with the same fields in the same order.
     Struct(Vec<Record>),
+    /// `[]`, of any class.
+    Empty,
     /// Something that no network is made of.
     Other,
 }
@@ -76,6 +78,15 @@ impl Value {
         match self {
             Self::Cell(elements) => elements,
             other => std::slice::from_ref(other),
+        }
+    }
+
+    /// Whether it has no elements at all.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Numbers(numbers) => numbers.shape.contains(&0),
+            _ => false,
         }
     }
 

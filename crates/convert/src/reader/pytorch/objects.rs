@@ -72,6 +72,9 @@ pub(super) struct Objects {
     nodes: Vec<Node>,
 }
 
+/// How many values with parts a pickle may have; a checkpoint of VGG16 has some thousand.
+const MAX_NODES: usize = 1 << 18;
+
 /// The longest name of a function, class or storage: references let a small pickle use a long text
 /// any number of times.
 const MAX_NAME_BYTES: usize = 256;
@@ -118,6 +121,11 @@ impl Storage {
 }
 
 impl Objects {
+    /// Whether there is no room for more.
+    pub(super) fn is_full(&self) -> bool {
+        MAX_NODES < self.nodes.len()
+    }
+
     /// Keeps a node.
     pub(super) fn add(&mut self, node: Node) -> Value {
         self.nodes.push(node);
@@ -299,7 +307,11 @@ impl Objects {
             return Ok(class);
         }
         let damaged = Refusal::Damaged("a storage is not described as one");
-        let [tag, class, key, _, count, ..] = *parts else { return Err(damaged) };
+        let [tag, class, key, _, count, ref rest @ ..] = *parts else { return Err(damaged) };
+        // Before 1.6 a storage could be a view of another.
+        if rest.first().is_some_and(|&view| view != Value::None) {
+            return Err(Refusal::Damaged("a storage in it is a view of another one"));
+        }
         if self.text(tag) != Some("storage") {
             return Err(damaged);
         }
@@ -322,6 +334,12 @@ impl Objects {
         let [storage, offset, shape, strides, ..] = *arguments else { return Err(damaged()) };
         let Some(Node::Storage(storage)) = self.node(storage) else { return Err(damaged()) };
         let mut storage = storage.clone();
+        // What else may be said of a tensor: that all of its numbers are to be negated.
+        let rest = arguments.get(if storage.kind == "untyped" { 7 } else { 6 }).copied();
+        let says_more = rest.is_some_and(|it| self.dict(it).is_some_and(|it| !it.is_empty()));
+        if says_more {
+            return Err(Refusal::Damaged("a tensor in it is negated or otherwise marked"));
+        }
         if storage.kind == "untyped" {
             // It counts bytes; the type is an argument of its own.
             let dtype = arguments.get(6).and_then(|&dtype| self.global(dtype));

@@ -19,6 +19,9 @@ pub(super) struct Pickle {
     pub(super) length: usize,
 }
 
+/// How many values may be on the stack, or in the memo, at a time.
+const MAX_VALUES: usize = 1 << 18;
+
 const CUT_SHORT: Refusal = Refusal::Damaged("its pickle is cut short");
 const EMPTY_STACK: Refusal = Refusal::Damaged("its pickle takes from an empty stack");
 
@@ -32,7 +35,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle, Refusal> {
         memo: HashMap::new(),
         objects: Objects::default(),
     };
-    while machine.step()? == Progress::GoesOn {}
+    while machine.step()? == Progress::GoesOn {
+        let values = machine.stack.len().max(machine.memo.len()).max(machine.marks.len());
+        if machine.objects.is_full() || MAX_VALUES < values {
+            return Err(Refusal::Damaged("its pickle has too many parts"));
+        }
+    }
     let root = machine.pop()?;
     machine.objects.check_classes()?;
     Ok(Pickle { objects: machine.objects, root, length: machine.place })
@@ -350,10 +358,17 @@ mod tests {
 
     #[test]
     fn nesting_is_no_danger() {
-        let deep = [&b"N"[..], &b"\x85".repeat(2_000_000), b"."].concat();
+        let deep = [&b"N"[..], &b"\x85".repeat(200_000), b"."].concat();
         assert!(read(&deep).is_ok());
         // A list that contains itself.
         assert!(read(b"]q\x00h\x00a.").is_ok());
+    }
+
+    #[test]
+    fn small_pickles_do_not_fill_the_memory() {
+        for part in [&b"N"[..], b"(", b"]", b")", b"N\x94"] {
+            assert!(matches!(read(&part.repeat(300_000)), Err(Refusal::Damaged(_))), "{part:?}");
+        }
     }
 
     #[test]

@@ -14,18 +14,6 @@ const MAX_VISITS: usize = 1 << 18;
 /// How much of what is left out is told.
 const MAX_LEFT_OUT: usize = 64;
 
-/// Under which keys a checkpoint keeps its weights, the likeliest first.
-const WEIGHTS_KEYS: [&str; 8] = [
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-    "network",
-    "weights",
-    "params",
-];
-
 /// The weights of a pickle.
 #[derive(Debug, Default)]
 pub(super) struct Weights {
@@ -35,24 +23,42 @@ pub(super) struct Weights {
     pub(super) left_out: Vec<String>,
 }
 
+/// How many kernels make a backbone.
+const BACKBONE_KERNELS: usize = 13;
+
 /// Finds the weights in what was pickled, or says why there are none to be found.
-pub(super) fn weights(pickle: &Pickle) -> Result<Weights, &'static str> {
+pub(super) fn weights(pickle: &Pickle) -> Result<Weights, String> {
     let Pickle { objects, root, .. } = pickle;
     let entries = objects.dict(*root).unwrap_or_default();
-    let chosen = WEIGHTS_KEYS.into_iter().find_map(|key| {
-        let value = objects.get(*root, key)?;
+    let mut visits = 0;
+    let mut candidates = Vec::new();
+    let mut left_out = Vec::new();
+    for (key, value) in entries {
+        let Some(name) = objects.text(*key) else { continue };
         let holds_parts =
-            matches!(objects.node(value), Some(Node::Dict(_) | Node::Instance { .. }));
-        holds_parts.then_some((key, value))
-    });
-    let Some((chosen, value)) = chosen else {
-        let tensors = Walk::over(objects, *root)?;
-        return Ok(Weights { tensors, left_out: Vec::new() });
-    };
-    let names = entries.iter().filter_map(|(key, _)| objects.text(*key));
-    let names = names.filter(|name| *name != chosen && name.len() <= MAX_NAME_BYTES);
-    let left_out = names.take(MAX_LEFT_OUT).map(str::to_owned).collect();
-    Ok(Weights { tensors: Walk::over(objects, value)?, left_out })
+            matches!(objects.node(*value), Some(Node::Dict(_) | Node::Instance { .. }));
+        let tensors =
+            if holds_parts { Walk::over(objects, *value, &mut visits)? } else { Vec::new() };
+        let kernels = tensors.iter().filter(|(_, tensor)| tensor.shape.ends_with(&[3, 3]));
+        if BACKBONE_KERNELS <= kernels.count() {
+            candidates.push((name, tensors));
+        } else if left_out.len() < MAX_LEFT_OUT && name.len() <= MAX_NAME_BYTES {
+            left_out.push(name.to_owned());
+        }
+    }
+    if let [(first, _), (second, _), ..] = candidates.as_slice() {
+        let (first, second) = (first.escape_debug(), second.escape_debug());
+        return Err(format!(
+            "it holds the weights of more than one network, `{first}` and `{second}`: save the one \
+             that you want"
+        ));
+    }
+    match candidates.pop() {
+        Some((_, tensors)) => Ok(Weights { tensors, left_out }),
+        None => {
+            Ok(Weights { tensors: Walk::over(objects, *root, &mut visits)?, left_out: Vec::new() })
+        }
+    }
 }
 
 /// A walk through dictionaries and modules.
@@ -63,9 +69,14 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn over(objects: &'a Objects, value: Value) -> Result<Vec<(String, Tensor)>, &'static str> {
-        let mut walk = Self { objects, visits: 0, tensors: Vec::new() };
-        walk.visit("", value, MAX_NESTING)?;
+    fn over(
+        objects: &'a Objects,
+        value: Value,
+        visits: &mut usize,
+    ) -> Result<Vec<(String, Tensor)>, String> {
+        let mut walk = Self { objects, visits: *visits, tensors: Vec::new() };
+        walk.visit("", value, MAX_NESTING).map_err(str::to_owned)?;
+        *visits = walk.visits;
         Ok(walk.tensors)
     }
 
