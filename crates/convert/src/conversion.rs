@@ -118,7 +118,8 @@ pub struct Converted {
 ///
 /// The output appears under its name only when it is complete and has passed its verification;
 /// where anything fails, what was there before stays as it was. No more than one of the source's
-/// arrays is in memory at a time, besides what its reader needs. `progress` counts parameters.
+/// arrays is in memory at a time, besides what its reader needs. `progress` counts parameters;
+/// to finish it from outside is to stop the conversion.
 ///
 /// # Errors
 ///

@@ -269,6 +269,10 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The caller stopped the conversion.
+    #[error("interrupted; nothing was written")]
+    Interrupted,
+
     /// The output is the name of a folder: name a file.
     #[error("{path} is a folder; name the file to write with `--out`")]
     OutputFolder {

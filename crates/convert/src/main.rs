@@ -98,6 +98,10 @@ fn main() -> ExitCode {
         .expect("the template is well-formed")
         .progress_chars("=> ");
     let progress = ProgressBar::no_length().with_style(style);
+    let stopped = progress.clone();
+    if let Err(error) = ctrlc::set_handler(move || stopped.abandon()) {
+        tracing::warn!("Ctrl-C cannot be listened to, and would leave a part behind: {error}");
+    }
     match convert(&request, &progress) {
         Ok(conversion) => {
             println!("{conversion}");

@@ -115,7 +115,7 @@ impl<'a> Plan<'a> {
         let mut converted = Vec::new();
         for parameter in &self.kept {
             progress.set_message(parameter.name.clone());
-            let statistics = self.write_parameter(&mut writer, reader, parameter)?;
+            let statistics = self.write_parameter(&mut writer, reader, parameter, progress)?;
             let line = Converted::new(parameter, &statistics);
             tracing::debug!(from = line.source_name, to = line.name, "parameter converted");
             converted.push((line, statistics));
@@ -134,6 +134,7 @@ impl<'a> Plan<'a> {
         writer: &mut WeightsWriter,
         reader: &dyn Reader,
         parameter: &Parameter<'_>,
+        progress: &ProgressBar,
     ) -> Result<Statistics, Error> {
         let array = parameter.array;
         let values = reader.values(self.source, array)?;
@@ -155,6 +156,9 @@ impl<'a> Plan<'a> {
         let mut statistics = Statistics::of(&values);
         let outputs = parameter.order.extents.outputs;
         for first in (0..outputs).step_by(OUTPUTS_AT_A_TIME) {
+            if progress.is_finished() {
+                return Err(Error::Interrupted);
+            }
             let some = first..outputs.min(first + OUTPUTS_AT_A_TIME);
             let mut moved = parameter.order.moved(&values, some);
             if parameter.name == "conv1_1.weight" {

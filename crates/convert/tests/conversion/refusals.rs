@@ -222,3 +222,13 @@ fn arrays_that_are_no_biases_are_refused() {
     let error = refused_content(&scale);
     assert!(error.to_string().contains("`model.conv1_1.gain` has arrays"), "{error}");
 }
+
+#[test]
+fn stopped_conversions_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = request(&golden("keras2.h5"), &folder.path().join("out.safetensors"));
+    let progress = indicatif::ProgressBar::hidden();
+    progress.abandon();
+    assert!(matches!(convert::convert(&request, &progress), Err(Error::Interrupted)));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
