@@ -151,25 +151,22 @@ pub enum Error {
         found: String,
     },
 
-    /// Keras stored the weights in an order that would be converted wrongly: save them again.
-    #[error(
-        "{path} has {found}, expected {expected}; load it in Keras with the TensorFlow backend \
-         and `channels_last`, and save it again"
-    )]
+    /// The order of Keras's weights contradicts itself or what was asked for: see what is expected.
+    #[error("{path} has {found}, expected {expected}")]
     KerasOrder {
         /// The file to convert.
         path: PathBuf,
-        /// The order that can be converted.
+        /// What can be converted, and how to come by it.
         expected: &'static str,
-        /// The order that is there.
+        /// What is there.
         found: String,
     },
 
-    /// Kernels are in Theano's order, and the file does not say whether they are mirrored.
+    /// The file does not say whether its kernels are mirrored: say which backend saved them.
     #[error(
-        "{path} has kernels of Theano's order (out, in, row, column) and does not say which \
-         backend saved them: Theano mirrors kernels, TensorFlow does not; say \
-         `--keras-backend theano` or `--keras-backend tensorflow`"
+        "{path} has kernels of Keras 0 or 1 and does not say which backend saved them: Theano \
+         mirrors kernels, TensorFlow does not; say `--keras-backend theano` or \
+         `--keras-backend tensorflow`"
     )]
     KerasBackend {
         /// The file to convert.

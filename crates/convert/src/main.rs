@@ -41,7 +41,7 @@ struct Arguments {
     #[arg(long, value_enum)]
     pixels: Option<Pixels>,
 
-    /// The backend that Keras saved with, for old files in Theano's order that do not say
+    /// The backend that Keras saved with, for files of Keras 0 and 1 that do not say
     #[arg(long, value_enum)]
     keras_backend: Option<KerasBackend>,
 

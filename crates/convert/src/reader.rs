@@ -9,6 +9,8 @@ mod safetensors;
 mod strided;
 mod torch7;
 
+use std::path::Path;
+
 use crate::axes::Axes;
 use crate::guard::caught;
 use crate::source::Source;
@@ -65,6 +67,35 @@ pub(crate) struct SourceMetadata {
     /// Whether the file says in which order its network flattens `pool5`, and does not leave it
     /// to be taken for granted.
     pub(crate) states_flattening: bool,
+    /// What in its network's head, if anything, is not as in VGG16 and changes what dense layers
+    /// are given or give.
+    pub(crate) head_misfit: Option<String>,
+    /// Layers without weights that its network has and VGG16 has not.
+    pub(crate) not_converted: Vec<String>,
+}
+
+impl SourceMetadata {
+    /// Warns of layers that are lost, and refuses a head that is to be kept but is not VGG16's;
+    /// `dense_arrays` says how many of its arrays are.
+    pub(crate) fn check(&self, path: &Path, dense_arrays: usize) -> Result<(), Error> {
+        if !self.not_converted.is_empty() {
+            tracing::warn!(
+                "{} is not converted; where that changes what conv1_1 is given, set --pixels and \
+                 --normalization accordingly",
+                self.not_converted.join(", ")
+            );
+        }
+        match &self.head_misfit {
+            Some(misfit) if 0 < dense_arrays => Err(Error::NotVgg16 {
+                path: path.to_owned(),
+                misfit: misfit.clone(),
+                found: "a head that cannot be converted, where `--base-only` keeps the \
+                        convolutions"
+                    .to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The longest name of a layer or of anything else that is printed.
@@ -91,15 +122,19 @@ pub(crate) fn open(
     source: &Source,
     keras_backend: Option<KerasBackend>,
 ) -> Result<Contents, Error> {
-    if keras_backend.is_some() && source.format != Format::Hdf5 {
+    let is_keras = matches!(source.format, Format::Hdf5 | Format::KerasArchive);
+    if keras_backend.is_some() && !is_keras {
         return Err(Error::Unconvertible {
             path: source.path.clone(),
-            reason: format!("`--keras-backend` is for Keras's HDF5, and this is {}", source.format),
+            reason: format!(
+                "`--keras-backend` is for Keras's files, and this is {}",
+                source.format
+            ),
         });
     }
     let contents = match source.format {
         Format::Hdf5 => keras::open(source, keras_backend)?,
-        Format::KerasArchive => keras::open_archive(source)?,
+        Format::KerasArchive => keras::open_archive(source, keras_backend)?,
         Format::PytorchArchive => pytorch::open_archive(source)?,
         Format::Pickle => pytorch::open_legacy(source)?,
         Format::Caffe => caffe::open(source)?,

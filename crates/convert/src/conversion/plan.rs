@@ -74,6 +74,7 @@ impl<'a> Plan<'a> {
         };
         let kept: Vec<&Parameter<'_>> = kept.collect();
         refuse_claims_beyond_memory(source, &kept)?;
+        said.check(path, kept.len() - network.backbone.len())?;
         if !said.states_flattening && kept.iter().any(|it| it.name == "fc6.weight") {
             tracing::warn!(
                 "the file does not say how its network flattens pool5; fc6 is taken to follow \

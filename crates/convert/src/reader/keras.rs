@@ -4,13 +4,15 @@
 mod archive;
 mod configuration;
 mod layout;
+mod listing;
+mod network;
 
 use std::sync::Arc;
 
 use hdf5_reader::storage::{DynStorage, FileStorage};
 use hdf5_reader::{ByteOrder as Hdf5ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions};
 
-use self::layout::Layout;
+use self::layout::{Layout, Listed};
 use super::{Contents, Reader, SourceArray, SourceMetadata, guarded, printable};
 use crate::element::{ByteOrder, Element};
 use crate::source::Source;
@@ -29,24 +31,37 @@ pub(super) fn open(source: &Source, backend: Option<KerasBackend>) -> Result<Con
     guarded(source, || {
         let storage = FileStorage::from_file(source.file()?).map_err(damaged(source))?;
         let file = open_hdf5(source, Arc::new(storage))?;
-        let configuration = layout::configuration(&file).map_err(damaged(source))?;
+        let configuration = layout::configuration(source, &file)?;
         contents(source, file, &Layout { configuration, backend })
     })
 }
 
 /// Lists the layers of the HDF5 file in an archive.
-pub(super) fn open_archive(source: &Source) -> Result<Contents, Error> {
+pub(super) fn open_archive(
+    source: &Source,
+    backend: Option<KerasBackend>,
+) -> Result<Contents, Error> {
     guarded(source, || {
         let (storage, configuration) = archive::open(source)?;
         let file = open_hdf5(source, storage)?;
-        contents(source, file, &Layout { configuration: Some(configuration), backend: None })
+        contents(source, file, &Layout { configuration: Some(configuration), backend })
     })
 }
 
 fn contents(source: &Source, file: Hdf5File, layout: &Layout) -> Result<Contents, Error> {
-    let (layers, states_flattening) = layout.layers(source, &file)?;
-    let pixels = Some(Pixels::Bgr);
-    let metadata = SourceMetadata { pixels, states_flattening, ..SourceMetadata::default() };
+    let compared = layout.configuration.as_ref().map(network::compare).unwrap_or_default();
+    if let Some(misfit) = compared.misfit {
+        return Err(Error::NotVgg16 { path: source.path.clone(), misfit, found: compared.summary });
+    }
+    let Listed { layers, states_flattening, left_out } = layout.layers(source, &file)?;
+    let metadata = SourceMetadata {
+        pixels: Some(Pixels::Bgr),
+        left_out,
+        states_flattening,
+        head_misfit: compared.head_misfit,
+        not_converted: compared.not_converted,
+        ..SourceMetadata::default()
+    };
     Ok(Contents { layers, metadata, reader: Box::new(KerasReader { file }) })
 }
 
@@ -81,11 +96,10 @@ pub(super) fn dataset_values(
     name: &str,
     dataset: &Dataset,
 ) -> Result<Vec<f32>, Error> {
-    let (element, order) = match dataset.dtype() {
-        Datatype::FloatingPoint { size: 2, byte_order } => (Element::F16, byte_order),
-        Datatype::FloatingPoint { size: 4, byte_order } => (Element::F32, byte_order),
-        Datatype::FloatingPoint { size: 8, byte_order } => (Element::F64, byte_order),
-        other => {
+    let stored = dataset.raw_datatype().map_err(damaged(source))?;
+    let (element, order) = match (dataset.dtype(), float(&stored)) {
+        (Datatype::FloatingPoint { byte_order, .. }, Some(element)) => (element, byte_order),
+        (other, _) => {
             return Err(Error::ElementType {
                 path: source.path.clone(),
                 name: name.to_owned(),
@@ -122,10 +136,39 @@ pub(super) fn damaged(source: &Source) -> impl Fn(hdf5_reader::error::Error) -> 
     |error| source.damaged(printable(&error.to_string()))
 }
 
+/// The floating-point type that a datatype message describes bit by bit, if it is a usual one.
+///
+/// # Source
+///
+/// HDF5 File Format Specification 3.0, IV.A.2.d: class and version, 3 bytes of flags (the first of
+/// which tells byte order and whether the mantissa's highest bit is implied, the second where the
+/// sign is), size, then offset, precision, place and size of exponent and mantissa, and bias.
+fn float(message: &[u8]) -> Option<Element> {
+    let (header, rest) = message.split_first_chunk::<8>()?;
+    let (fields, rest) = rest.split_first_chunk::<8>()?;
+    let (&[_, flags, sign, _, size, ..], bias) = (header, rest.first_chunk()?);
+    let &[o0, o1, p0, p1, exponent, exponent_bits, mantissa, mantissa_bits] = fields;
+    let (offset, precision) = (u16::from_le_bytes([o0, o1]), u16::from_le_bytes([p0, p1]));
+    let bias = u32::from_le_bytes(*bias);
+    let is_implied = flags & 0b11_0000 == 0b10_0000;
+    let is_whole = (offset, mantissa) == (0, 0)
+        && precision == u16::from(size) * 8
+        && u16::from(sign) + 1 == precision
+        && exponent == mantissa_bits;
+    match (size, exponent_bits, mantissa_bits, bias) {
+        _ if !is_implied || !is_whole => None,
+        (2, 5, 10, 15) => Some(Element::F16),
+        (2, 8, 7, 127) => Some(Element::Bf16),
+        (4, 8, 23, 127) => Some(Element::F32),
+        (8, 11, 52, 1023) => Some(Element::F64),
+        _ => None,
+    }
+}
+
 /// An element type in a word.
 fn element_type(datatype: &Datatype) -> String {
     match datatype {
-        Datatype::FloatingPoint { size, .. } => format!("f{}", usize::from(*size) * 8),
+        Datatype::FloatingPoint { size, .. } => format!("unusual floats of {size} bytes"),
         Datatype::FixedPoint { size, .. } => format!("integers of {size} bytes"),
         _ => "no numbers".to_owned(),
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::super::printable;
+use super::configuration;
 use crate::Error;
 use crate::source::{Source, inflation_limit};
 
@@ -27,7 +28,7 @@ pub(super) fn open(source: &Source) -> Result<(DynStorage, Value), Error> {
         archive.by_name("config.json").map_err(damaged)?,
         MAX_CONFIGURATION_BYTES,
     )?;
-    let configuration = serde_json::from_slice(&text)
+    let configuration = configuration::parse(&String::from_utf8_lossy(&text))
         .map_err(|error| source.damaged(format!("its config.json: {error}")))?;
 
     let entry = archive.by_name("model.weights.h5").map_err(damaged)?;

@@ -19,10 +19,11 @@
 
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::group::Group;
-use hdf5_reader::{Attribute, Dataset, Hdf5File};
+use hdf5_reader::{Attribute, Hdf5File};
 use serde_json::Value;
 
-use super::super::{SourceArray, SourceLayer};
+use super::super::{SourceArray, SourceLayer, printable};
+use super::listing::{Listing, MAX_LAYERS, find, name_list};
 use super::{configuration, damaged};
 use crate::axes::{Axes, Flattening, KernelAxes, KernelSense};
 use crate::source::Source;
@@ -34,8 +35,12 @@ const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
 /// How deep models may lie in models; a damaged file may hold a group that contains itself.
 const MAX_NESTING: usize = 4;
 
-/// How many layers are listed before a file is taken for damaged.
-const MAX_LAYERS: usize = 4096;
+/// The groups at the top in which an optimizer's state lies.
+const OPTIMIZERS: [&str; 2] = ["optimizer_weights", "optimizer"];
+
+/// What to do with weights of an order that contradicts itself.
+const ONE_ORDER: &str = "one order of channels; load it in Keras with the TensorFlow backend and \
+                         `channels_last`, and save it again";
 
 /// What a file's layers are laid out by.
 pub(super) struct Layout {
@@ -45,51 +50,90 @@ pub(super) struct Layout {
     pub(super) backend: Option<KerasBackend>,
 }
 
+/// A file's layers, and what else their places and names say.
+pub(super) struct Listed {
+    /// In the order in which Keras lists them.
+    pub(super) layers: Vec<SourceLayer>,
+    /// Whether the file says in which order its network flattens `pool5`.
+    pub(super) states_flattening: bool,
+    /// Groups that belong to no layer.
+    pub(super) left_out: Vec<String>,
+}
+
+/// What a file itself says of the backend that saved it.
+enum Origin {
+    /// Its name.
+    Stated(String),
+    /// A form that came after Theano.
+    Later,
+    /// Nothing.
+    Unstated,
+}
+
 impl Layout {
     /// Lists the layers of a file in the order in which Keras lists them.
-    pub(super) fn layers(
-        &self,
-        source: &Source,
-        file: &Hdf5File,
-    ) -> Result<(Vec<SourceLayer>, bool), Error> {
-        let (mut layers, backend) = listed(source, file)?;
-        let is_theanos = layers
-            .iter()
-            .flat_map(|layer| &layer.arrays)
-            .any(|array| is_theano_kernel(&array.shape));
-        let axes = self.axes(source, is_theanos, backend.as_deref())?;
+    pub(super) fn layers(&self, source: &Source, file: &Hdf5File) -> Result<Listed, Error> {
+        let (mut layers, origin, left_out) = listed(source, file)?;
+        let arrays = || layers.iter().flat_map(|layer| &layer.arrays);
+        let is_theanos = arrays().any(|array| is_theano_kernel(&array.shape));
+        let kernel_sense = match self.backend_of(source, &origin)? {
+            Some(KerasBackend::Theano) => KernelSense::Convolution,
+            Some(KerasBackend::Tensorflow) => KernelSense::Correlation,
+            None if arrays().all(is_told_by_name) => KernelSense::Correlation,
+            None => return Err(Error::KerasBackend { path: source.path.clone() }),
+        };
+        let flattening = match &self.configuration {
+            Some(configuration) => configuration::flattening(configuration).map_err(|found| {
+                Error::KerasOrder { path: source.path.clone(), expected: ONE_ORDER, found }
+            })?,
+            None if is_theanos => Flattening::ChannelRowColumn,
+            None => Flattening::RowColumnChannel,
+        };
+        let kernel =
+            if is_theanos { KernelAxes::OutInRowColumn } else { KernelAxes::RowColumnInOut };
         for layer in &mut layers {
-            layer.axes = axes;
+            layer.axes = Axes { kernel, kernel_sense, flattening, ..Axes::KERAS };
         }
-        Ok((layers, is_theanos || self.configuration.is_some()))
+        let states_flattening = is_theanos || self.configuration.is_some();
+        Ok(Listed { layers, states_flattening, left_out })
     }
 
-    /// The axes of a file whose kernels have Theano's order or not.
+    /// The backend that saved the file: what it says itself, or else the caller.
     ///
     /// # Source
     ///
     /// Keras 2.2.4, `engine/saving.py`, `preprocess_weights_for_loading`: Theano's kernels are
     /// mirrored, those of all other backends are not.
-    fn axes(&self, source: &Source, is_theanos: bool, stated: Option<&str>) -> Result<Axes, Error> {
-        let wrong =
-            |expected, found| Error::KerasOrder { path: source.path.clone(), expected, found };
-        let flattening = match &self.configuration {
-            Some(configuration) => configuration::flattening(configuration)
-                .map_err(|found| wrong("one order of channels", found))?,
-            None if is_theanos => Flattening::ChannelRowColumn,
-            None => Flattening::RowColumnChannel,
-        };
-        let kernel_sense = match (stated, self.backend) {
-            (Some("theano"), _) | (None, Some(KerasBackend::Theano)) => KernelSense::Convolution,
-            (None, None) if is_theanos => {
-                return Err(Error::KerasBackend { path: source.path.clone() });
+    fn backend_of(&self, source: &Source, origin: &Origin) -> Result<Option<KerasBackend>, Error> {
+        let (stated, found) = match origin {
+            Origin::Stated(name) if name == "theano" => {
+                (KerasBackend::Theano, "the backend `theano`".to_owned())
             }
-            _ => KernelSense::Correlation,
+            Origin::Stated(name) => {
+                let name: String = printable(name).chars().take(40).collect();
+                (KerasBackend::Tensorflow, format!("the backend `{name}`"))
+            }
+            Origin::Later => {
+                (KerasBackend::Tensorflow, "a form that Keras never wrote with Theano".to_owned())
+            }
+            Origin::Unstated => return Ok(self.backend),
         };
-        let kernel =
-            if is_theanos { KernelAxes::OutInRowColumn } else { KernelAxes::RowColumnInOut };
-        Ok(Axes { kernel, kernel_sense, flattening, ..Axes::KERAS })
+        match self.backend {
+            Some(backend) if backend != stated => Err(Error::KerasOrder {
+                path: source.path.clone(),
+                expected: "what `--keras-backend` says; leave that option out",
+                found,
+            }),
+            _ => Ok(Some(stated)),
+        }
     }
+}
+
+/// Whether an array's name shows that its kernel, if it is one, is not mirrored: it is that of a
+/// TensorFlow variable, or one of Keras 2 and 3, which state Theano.
+fn is_told_by_name(array: &SourceArray) -> bool {
+    let name = array.name.rsplit('/').next().unwrap_or_default();
+    array.shape.len() != 4 || name.ends_with(":0") || name.starts_with("kernel")
 }
 
 /// Whether a kernel can only be (out, in, 3, 3).
@@ -97,39 +141,51 @@ fn is_theano_kernel(shape: &[usize]) -> bool {
     matches!(*shape, [first, second, 3, 3] if (first, second) != (3, 3))
 }
 
-/// The layers, whose axes are still to be found out, and the backend that the file names.
-fn listed(source: &Source, file: &Hdf5File) -> Result<(Vec<SourceLayer>, Option<String>), Error> {
+/// The layers, whose axes are still to be found out, what the file says of its backend, and the
+/// names of groups that belong to no layer.
+fn listed(
+    source: &Source,
+    file: &Hdf5File,
+) -> Result<(Vec<SourceLayer>, Origin, Vec<String>), Error> {
     let failed = damaged(source);
     let root = file.root_group().map_err(&failed)?;
     let (groups, datasets) = root.member_names().map_err(&failed)?;
     let has = |name: &str| groups.iter().any(|group| group == name);
+    let left_out = OPTIMIZERS.into_iter().filter(|name| has(name)).map(str::to_owned).collect();
     let prefix = if has("model_weights") { "/model_weights" } else { "" };
     let top = file.group(prefix).map_err(&failed)?;
     let attributes = top.attributes().map_err(&failed)?;
-    let backend = find(&attributes, "backend").and_then(|it| it.read_string().ok());
+    let origin = match find(&attributes, "backend").map(Attribute::read_string) {
+        Some(name) => Origin::Stated(name.map_err(&failed)?),
+        None => Origin::Unstated,
+    };
 
-    let layer_names = name_list(&attributes, "layer_names").map_err(&failed)?;
-    if let Some(layer_names) = layer_names {
-        return Ok((named(file, prefix, &layer_names).map_err(&failed)?, backend));
+    let mut listing = Listing::default();
+    if let Some(layer_names) = name_list(&attributes, "layer_names").map_err(&failed)? {
+        named(file, prefix, &layer_names, &mut listing).map_err(&failed)?;
+        return Ok((listing.layers, origin, left_out));
     }
     if let Some(count) = find(&attributes, "nb_layers") {
-        let layers = count.read_as_f64().and_then(|count| numbered(file, prefix, count));
-        return Ok((layers.map_err(&failed)?, backend));
+        let count = count.read_as_f64().map_err(&failed)?;
+        numbered(file, prefix, count, &mut listing).map_err(&failed)?;
+        return Ok((listing.layers, origin, left_out));
     }
     if CONTAINERS.into_iter().any(has) {
-        let mut layers = Vec::new();
-        checkpoint(&root, "", MAX_NESTING, &mut 0, &mut layers).map_err(&failed)?;
-        return Ok((layers, backend));
+        checkpoint(&root, "", MAX_NESTING, &mut 0, &mut listing).map_err(&failed)?;
+        return Ok((listing.layers, Origin::Later, left_out));
     }
     let found: Vec<_> = groups.iter().chain(&datasets).take(3).collect();
     Err(Error::NotKeras { path: source.path.clone(), found: format!("{found:?}") })
 }
 
 /// The model's configuration, where the file holds it.
-pub(super) fn configuration(file: &Hdf5File) -> Result<Option<Value>, Hdf5Error> {
-    let attributes = file.root_group()?.attributes()?;
-    let text = find(&attributes, "model_config").and_then(|it| it.read_string().ok());
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+pub(super) fn configuration(source: &Source, file: &Hdf5File) -> Result<Option<Value>, Error> {
+    let failed = damaged(source);
+    let attributes = file.root_group().and_then(|root| root.attributes()).map_err(&failed)?;
+    let Some(attribute) = find(&attributes, "model_config") else { return Ok(None) };
+    let text = attribute.read_string().map_err(&failed)?;
+    let parsed = configuration::parse(&text);
+    parsed.map(Some).map_err(|error| source.damaged(format!("its model_config: {error}")))
 }
 
 /// The layers of Keras 1, 2 and 3's `.h5`.
@@ -137,27 +193,26 @@ fn named(
     file: &Hdf5File,
     prefix: &str,
     layer_names: &[String],
-) -> Result<Vec<SourceLayer>, Hdf5Error> {
-    let mut layers: Vec<SourceLayer> = Vec::new();
+    listing: &mut Listing,
+) -> Result<(), Hdf5Error> {
     for layer_name in layer_names {
         let group = format!("{prefix}/{layer_name}");
         let attributes = file.group(&group)?.attributes()?;
+        listing.count(&attributes)?;
         let weight_names = name_list(&attributes, "weight_names")?.unwrap_or_default();
         // A model used as a layer lists all its arrays: `block1_conv1/kernel:0`, ..
         let is_model = weight_names.windows(2).any(|pair| owner(&pair[0]) != owner(&pair[1]));
-        let start = layers.len();
+        let start = listing.layers.len();
         for weight_name in &weight_names {
             let layer = if is_model { owner(weight_name) } else { layer_name };
-            let name = format!("{group}/{weight_name}");
-            let array = array(&file.dataset(&name)?, name)?;
-            match layers[start..].last_mut() {
-                Some(last) if last.name == layer => last.arrays.push(array),
-                _ => layers.push(SourceLayer::new(layer, vec![array], Axes::KERAS)),
+            if listing.layers[start..].last().is_none_or(|last| last.name != layer) {
+                listing.push(layer)?;
             }
+            let name = format!("{group}/{weight_name}");
+            listing.push_array(&file.dataset(&name)?, name)?;
         }
-        check_count(&layers)?;
     }
-    Ok(layers)
+    Ok(())
 }
 
 /// The layer that an array of this name belongs to: `conv1_1` for `model/conv1_1/kernel:0`.
@@ -166,23 +221,28 @@ fn owner(weight_name: &str) -> &str {
 }
 
 /// The layers of Keras 0.3.
-fn numbered(file: &Hdf5File, prefix: &str, count: f64) -> Result<Vec<SourceLayer>, Hdf5Error> {
-    let mut layers = Vec::new();
+fn numbered(
+    file: &Hdf5File,
+    prefix: &str,
+    count: f64,
+    listing: &mut Listing,
+) -> Result<(), Hdf5Error> {
     for index in (0..).take_while(|&index| f64::from(index) < count) {
         let name = format!("layer_{index}");
         let group = format!("{prefix}/{name}");
-        let params = file.group(&group)?.attribute("nb_params")?.read_as_f64()?;
-        let arrays = (0..)
-            .take_while(|&param| f64::from(param) < params)
-            .map(|param| {
-                let name = format!("{group}/param_{param}");
-                array(&file.dataset(&name)?, name)
-            })
-            .collect::<Result<_, _>>()?;
-        layers.push(SourceLayer::new(name, arrays, Axes::KERAS));
-        check_count(&layers)?;
+        let attributes = file.group(&group)?.attributes()?;
+        listing.count(&attributes)?;
+        let params = match find(&attributes, "nb_params") {
+            Some(params) => params.read_as_f64()?,
+            None => return Err(Hdf5Error::Other(format!("`{group}` has no `nb_params`"))),
+        };
+        listing.push(&name)?;
+        for param in (0..).take_while(|&param| f64::from(param) < params) {
+            let name = format!("{group}/param_{param}");
+            listing.push_array(&file.dataset(&name)?, name)?;
+        }
     }
-    Ok(layers)
+    Ok(())
 }
 
 /// The layers of a `.weights.h5`, whose groups are named for the layers' classes and numbered;
@@ -192,7 +252,7 @@ fn checkpoint(
     prefix: &str,
     nesting: usize,
     visited: &mut usize,
-    layers: &mut Vec<SourceLayer>,
+    listing: &mut Listing,
 ) -> Result<(), Hdf5Error> {
     let Some(nesting) = nesting.checked_sub(1) else {
         return Err(Hdf5Error::Other(format!("models nested {MAX_NESTING} deep")));
@@ -213,18 +273,18 @@ fn checkpoint(
             let (parts, _) = member.member_names()?;
             if parts.iter().any(|part| part == "vars") {
                 let vars = member.group("vars")?;
-                let own_name = find(&vars.attributes()?, "name").map(Attribute::read_string);
+                let attributes = vars.attributes()?;
+                listing.count(&attributes)?;
+                let own_name = find(&attributes, "name").map(Attribute::read_string);
                 let (_, mut datasets) = vars.member_names()?;
                 datasets.sort_by_cached_key(|dataset| (dataset.len(), dataset.clone()));
-                let arrays = datasets
-                    .into_iter()
-                    .map(|number| array(&vars.dataset(&number)?, format!("{here}/vars/{number}")))
-                    .collect::<Result<_, _>>()?;
-                let name = own_name.transpose()?.unwrap_or(name);
-                layers.push(SourceLayer::new(name, arrays, Axes::KERAS));
-                check_count(layers)?;
+                listing.push(&own_name.transpose()?.unwrap_or(name))?;
+                for number in datasets {
+                    let dataset = vars.dataset(&number)?;
+                    listing.push_array(&dataset, format!("{here}/vars/{number}"))?;
+                }
             }
-            checkpoint(&member, &here, nesting, visited, layers)?;
+            checkpoint(&member, &here, nesting, visited, listing)?;
         }
     }
     Ok(())
@@ -236,45 +296,6 @@ fn numbered_name(name: &str) -> (String, u32) {
         Some((class, Ok(number))) => (class.to_owned(), number),
         _ => (name.to_owned(), 0),
     }
-}
-
-/// A list of names, which Keras splits over `name0`, `name1`, .. where it exceeds 64 KiB.
-fn name_list(attributes: &[Attribute], name: &str) -> Result<Option<Vec<String>>, Hdf5Error> {
-    if let Some(whole) = find(attributes, name) {
-        return strings(whole).map(Some);
-    }
-    let mut names = None;
-    for part in (0..).map_while(|part| find(attributes, &format!("{name}{part}"))) {
-        names.get_or_insert_with(Vec::new).extend(strings(part)?);
-    }
-    Ok(names)
-}
-
-fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Attribute> {
-    attributes.iter().find(|attribute| attribute.name == name)
-}
-
-/// The strings of an attribute; an empty list may be of any type.
-fn strings(attribute: &Attribute) -> Result<Vec<String>, Hdf5Error> {
-    match attribute.num_elements()? {
-        0 => Ok(Vec::new()),
-        _ => attribute.read_strings(),
-    }
-}
-
-fn array(dataset: &Dataset, name: String) -> Result<SourceArray, Hdf5Error> {
-    let shape = dataset.shape().iter().map(|&extent| usize::try_from(extent));
-    match shape.collect() {
-        Ok(shape) => Ok(SourceArray { name, shape }),
-        Err(_) => Err(Hdf5Error::Other(format!("`{name}` claims a shape beyond all memory"))),
-    }
-}
-
-fn check_count(layers: &[SourceLayer]) -> Result<(), Hdf5Error> {
-    if MAX_LAYERS < layers.len() {
-        return Err(Hdf5Error::Other(format!("more than {MAX_LAYERS} layers")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
