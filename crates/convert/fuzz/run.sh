@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Fuzzes every reader for so many seconds each (300 unless told), from the golden files:
-#     cargo install cargo-fuzz && crates/convert/fuzz/run.sh 300
+# Fuzzes every reader, or those named, for so many seconds each, from the golden files:
+#     cargo install cargo-fuzz && crates/convert/fuzz/run.sh 300 [caffe ..]
 # Stable Rust will do: without a sanitizer cargo-fuzz needs no other compiler.
 set -euo pipefail
 cd "$(dirname "$0")"
 golden=../tests/golden
 seconds=${1:-300}
+chosen=" ${*:2} "
 
 fuzz() {
     target=$1
     shift
+    if [ "$chosen" != "  " ] && [[ "$chosen" != *" $target "* ]]; then
+        return
+    fi
     mkdir -p "corpus/$target"
     cp "$@" "corpus/$target"
     echo "fuzz: $target"

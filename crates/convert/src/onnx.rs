@@ -83,11 +83,13 @@ pub(crate) struct AttributeProto {
     pub(crate) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(crate) i: Option<i64>,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(crate) s: Option<Bytes>,
     #[prost(message, optional, tag = "5")]
     pub(crate) t: Option<TensorProto>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(crate) ints: Vec<i64>,
-    /// 1 for `f`, 2 for `i`, 4 for `t`, 7 for `ints`.
+    /// 1 for `f`, 2 for `i`, 3 for `s`, 4 for `t`, 7 for `ints`.
     #[prost(int32, optional, tag = "20")]
     pub(crate) r#type: Option<i32>,
 }

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use super::{Contents, Reader, SourceArray, SourceLayer, SourceMetadata};
-use crate::axes::Axes;
+use crate::axes::{Axes, DenseAxes};
 use crate::element::{ByteOrder, Element};
 use crate::protobuf::{Field, Fields};
 use crate::source::Source;
@@ -46,8 +46,25 @@ struct Blob {
 struct Layer {
     name: String,
     is_inner_product: bool,
+    /// Whether the weight of an inner product is (in, out).
+    is_transposed: bool,
     blobs: Vec<Bytes>,
 }
+
+/// The numbers of a layer's fields in one version.
+struct Tags {
+    name: u64,
+    kind: u64,
+    blobs: u64,
+    convolution: u64,
+    inner_product: u64,
+}
+
+/// `V1LayerParameter`.
+const V1: Tags = Tags { name: 4, kind: 5, blobs: 6, convolution: 10, inner_product: 17 };
+
+/// `LayerParameter`.
+const V2: Tags = Tags { name: 1, kind: 2, blobs: 7, convolution: 106, inner_product: 117 };
 
 /// Lists the layers of a file.
 pub(super) fn open(source: &Source) -> Result<Contents, Error> {
@@ -68,7 +85,9 @@ pub(super) fn open(source: &Source) -> Result<Contents, Error> {
             arrays.push(SourceArray { name: name.clone(), shape: blob.shape.clone() });
             blobs.push((name, blob));
         }
-        listed.push(SourceLayer::new(layer.name, arrays, Axes::CHANNELS_FIRST));
+        let dense = if layer.is_transposed { DenseAxes::InOut } else { DenseAxes::OutIn };
+        let axes = Axes { dense, ..Axes::CHANNELS_FIRST };
+        listed.push(SourceLayer::new(layer.name, arrays, axes));
     }
     let metadata = SourceMetadata {
         pixels: Some(Pixels::Bgr),
@@ -97,10 +116,8 @@ fn layers(model: Bytes) -> Result<Vec<Layer>, &'static str> {
     let mut layers = Vec::new();
     for field in Fields::of(model) {
         match field? {
-            // V1LayerParameter: name 4, type 5, blobs 6.
-            (2, Field::Bytes(layer)) => layers.push(layer_of(layer, [4, 5, 6])?),
-            // LayerParameter: name 1, type 2, blobs 7.
-            (100, Field::Bytes(layer)) => layers.push(layer_of(layer, [1, 2, 7])?),
+            (2, Field::Bytes(layer)) => layers.push(layer_of(layer, &V1)?),
+            (100, Field::Bytes(layer)) => layers.push(layer_of(layer, &V2)?),
             _ => {}
         }
         if MAX_PARTS < layers.len() {
@@ -110,20 +127,31 @@ fn layers(model: Bytes) -> Result<Vec<Layer>, &'static str> {
     Ok(layers)
 }
 
-fn layer_of(message: Bytes, [name, kind, blobs]: [u64; 3]) -> Result<Layer, &'static str> {
+fn layer_of(message: Bytes, tags: &Tags) -> Result<Layer, &'static str> {
     let mut layer = Layer::default();
     for field in Fields::of(message) {
         match field? {
-            (tag, Field::Bytes(text)) if tag == name => {
+            (tag, Field::Bytes(text)) if tag == tags.name => {
                 layer.name = String::from_utf8_lossy(&text).into_owned();
             }
-            (tag, Field::Bytes(text)) if tag == kind => {
+            (tag, Field::Bytes(text)) if tag == tags.kind => {
                 layer.is_inner_product = *text == *b"InnerProduct";
             }
-            (tag, Field::Number(number)) if tag == kind => {
+            (tag, Field::Number(number)) if tag == tags.kind => {
                 layer.is_inner_product = number == INNER_PRODUCT;
             }
-            (tag, Field::Bytes(blob)) if tag == blobs => layer.blobs.push(blob),
+            (tag, Field::Bytes(blob)) if tag == tags.blobs => layer.blobs.push(blob),
+            (tag, Field::Bytes(settings)) if tag == tags.inner_product => {
+                layer.is_transposed = 0 < setting(settings, TRANSPOSE, 0)?;
+            }
+            (tag, Field::Bytes(settings)) if tag == tags.convolution => {
+                for tag in [GROUP, STRIDE, DILATION] {
+                    if setting(settings.clone(), tag, 1)? != 1 {
+                        return Err("a convolution in it has groups, strides or dilations, which \
+                                    VGG16 has not");
+                    }
+                }
+            }
             _ => {}
         }
         if MAX_PARTS < layer.blobs.len() {
@@ -131,6 +159,30 @@ fn layer_of(message: Bytes, [name, kind, blobs]: [u64; 3]) -> Result<Layer, &'st
         }
     }
     Ok(layer)
+}
+
+// Of `ConvolutionParameter` and `InnerProductParameter`.
+const GROUP: u64 = 5;
+const STRIDE: u64 = 6;
+const DILATION: u64 = 18;
+const TRANSPOSE: u64 = 6;
+
+/// A number among a layer's settings, the last of those that are there, or its default.
+fn setting(settings: Bytes, wanted: u64, default: u64) -> Result<u64, &'static str> {
+    let mut value = default;
+    for field in Fields::of(settings) {
+        match field? {
+            (tag, Field::Number(number)) if tag == wanted => value = number,
+            (tag, Field::Bytes(packed)) if tag == wanted => {
+                let mut rest = Fields::of(packed);
+                if let Some(number) = rest.packed_number() {
+                    value = number?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(value)
 }
 
 /// A `BlobProto`: `num`, `channels`, `height`, `width` 1 to 4, data 5, shape 7, double data 8.

@@ -11,7 +11,9 @@ use std::collections::HashMap;
 
 use self::objects::{Numbers, Objects, Value};
 use super::strided::{extent, gathered};
-use super::{Contents, MAX_NAME_BYTES, Reader, SourceArray, SourceLayer, SourceMetadata};
+use super::{
+    Contents, MAX_NAME_BYTES, Reader, SourceArray, SourceLayer, SourceMetadata, printable,
+};
 use crate::axes::Axes;
 use crate::source::Source;
 use crate::{Error, Pixels};
@@ -42,9 +44,13 @@ struct Array {
 pub(super) fn open(source: &Source) -> Result<Contents, Error> {
     let bytes = source.all()?;
     let objects = Objects::read(bytes).map_err(|reason| source.damaged(reason))?;
+    let unconvertible = |reason: String| Error::Unconvertible {
+        path: source.path.clone(),
+        reason: printable(&reason),
+    };
     let mut walk =
         Walk { objects: &objects, visits: 0, layers: Vec::new(), arrays: HashMap::new() };
-    walk.visit("", objects.root(), MAX_NESTING).map_err(|reason| source.damaged(reason))?;
+    walk.visit("", objects.root(), MAX_NESTING).map_err(unconvertible)?;
     let Walk { layers, arrays, .. } = walk;
     let metadata = SourceMetadata {
         pixels: Some(Pixels::Bgr),
@@ -83,27 +89,31 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Adds a module's layers, of its children first to last if it is a container.
-    fn visit(&mut self, path: &str, value: Value, nesting: usize) -> Result<(), &'static str> {
+    fn visit(&mut self, path: &str, value: Value, nesting: usize) -> Result<(), String> {
         let nesting = nesting.checked_sub(1).ok_or("its modules are nested too deep")?;
         self.visits += 1;
         if MAX_VISITS < self.visits {
-            return Err("it has too many modules");
+            return Err("it has too many modules".to_owned());
         }
         let objects = self.objects;
         let class = objects.class(value).unwrap_or_default();
         // A file may hold a table of networks, or a network in a table with other things.
         let children = match class.rsplit('.').next() {
-            Some("SpatialConvolution" | "SpatialConvolutionMM" | "SpatialConvolutionCUDA") => {
+            Some("SpatialConvolution" | "SpatialConvolutionMM") => {
+                self.check_convolution(value)?;
                 return self.add(path, value, 4);
             }
             Some("Linear") => return self.add(path, value, 2),
+            Some(_) if self.has_weights(value) => {
+                return Err(format!("it has `{class}` at `{path}`, which is no part of VGG16"));
+            }
             _ => objects.get(value, "modules").unwrap_or(value),
         };
         self.visits += objects.count(children);
         for (key, child) in objects.entries(children) {
             if objects.is_container(child) {
                 if MAX_NAME_BYTES < path.len() + key.len() {
-                    return Err("a name in it is too long");
+                    return Err("a name in it is too long".to_owned());
                 }
                 let path = if path.is_empty() { key } else { format!("{path}.{key}") };
                 self.visit(&path, child, nesting)?;
@@ -112,8 +122,29 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Whether a module has arrays that take part in what it computes.
+    fn has_weights(&self, module: Value) -> bool {
+        let parts = ["weight", "bias", "running_mean", "v", "g"];
+        let mut tensors = parts
+            .into_iter()
+            .filter_map(|part| self.objects.get(module, part))
+            .filter_map(|value| self.objects.tensor(value));
+        tensors.any(|tensor| !tensor.shape.is_empty())
+    }
+
+    /// Refuses a convolution that moves over its input as none of VGG16's does.
+    fn check_convolution(&self, module: Value) -> Result<(), String> {
+        let field = |name| self.objects.get(module, name).and_then(Value::count);
+        let is_one = |name| field(name).is_none_or(|found| found == 1);
+        let names = ["dW", "dH", "dilationW", "dilationH", "groups"];
+        if names.into_iter().all(is_one) {
+            return Ok(());
+        }
+        Err("a convolution in it has strides, dilations or groups, which VGG16 has not".to_owned())
+    }
+
     /// Adds a layer with a weight of so many axes.
-    fn add(&mut self, path: &str, module: Value, rank: usize) -> Result<(), &'static str> {
+    fn add(&mut self, path: &str, module: Value, rank: usize) -> Result<(), String> {
         let objects = self.objects;
         let name = objects.get(module, "name").and_then(|name| objects.text(name));
         let name = name.map_or_else(|| path.to_owned(), str::to_owned);
@@ -133,17 +164,19 @@ impl Walk<'_> {
     }
 
     /// The kernel of a convolution that keeps it as (out, in * rows * columns).
-    fn unrolled(&self, module: Value, array: Array) -> Result<Array, &'static str> {
+    fn unrolled(&self, module: Value, array: Array) -> Result<Array, String> {
         let field = |name| self.objects.get(module, name).and_then(Value::count);
         let (Some(inputs), Some(rows), Some(columns)) =
             (field("nInputPlane"), field("kH"), field("kW"))
         else {
-            return Err("a convolution in it does not say how large its kernels are");
+            return Err("a convolution in it does not say how large its kernels are".to_owned());
         };
         let [outputs, features] = *array.shape.as_slice() else { return Ok(array) };
         let unrolled = inputs.checked_mul(rows).and_then(|it| it.checked_mul(columns));
         if unrolled != Some(features) || array.strides.get(1) != Some(&1) {
-            return Err("the kernels of a convolution in it have another size than it says");
+            return Err(
+                "the kernels of a convolution in it have another size than it says".to_owned()
+            );
         }
         let places = rows * columns;
         let strides = vec![array.strides[0], places as u64, columns as u64, 1];

@@ -6,6 +6,7 @@ mod damage;
 mod formats;
 mod forward;
 mod golden;
+mod graphs;
 mod keras_rules;
 mod layouts;
 mod own_files;
