@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 
-use super::{Contents, Reader, SourceArray, SourceLayer, SourceMetadata};
+use super::{Contents, Reader, SourceArray, SourceLayer, SourceMetadata, printable};
 use crate::axes::{Axes, DenseAxes};
 use crate::element::{ByteOrder, Element};
 use crate::protobuf::{Field, Fields};
@@ -23,6 +23,9 @@ const MAX_STRETCHES: usize = 1 << 20;
 
 /// How many axes a blob may have, as in Caffe itself.
 const MAX_AXES: usize = 32;
+
+/// The longest part of a name that is printed.
+const PRINTED_CHARACTERS: usize = 80;
 
 /// `V1LayerParameter.LayerType.INNER_PRODUCT`.
 const INNER_PRODUCT: u64 = 14;
@@ -48,10 +51,12 @@ struct Layer {
     is_inner_product: bool,
     /// Whether the weight of an inner product is (in, out).
     is_transposed: bool,
+    /// What a convolution has that those of VGG16 do not.
+    peculiarity: Option<&'static str>,
     blobs: Vec<Bytes>,
 }
 
-/// The numbers of a layer's fields in one version.
+/// The numbers of a layer's fields.
 struct Tags {
     name: u64,
     kind: u64,
@@ -76,6 +81,13 @@ pub(super) fn open(source: &Source) -> Result<Contents, Error> {
         return Err(source.damaged("it has too many blobs"));
     }
     for (place, layer) in layers.into_iter().enumerate() {
+        if let (Some(peculiarity), false) = (layer.peculiarity, layer.blobs.is_empty()) {
+            let name: String = layer.name.chars().take(PRINTED_CHARACTERS).collect();
+            let reason = format!("`{}` {peculiarity}, as no layer of VGG16", printable(&name));
+            return Err(Error::Unconvertible { path: source.path.clone(), reason });
+        }
+        let dense = if layer.is_transposed { DenseAxes::InOut } else { DenseAxes::OutIn };
+        let axes = Axes { dense, ..Axes::CHANNELS_FIRST };
         let mut arrays = Vec::new();
         for (number, blob) in layer.blobs.into_iter().enumerate() {
             let mut blob = blob_of(blob).map_err(|reason| source.damaged(reason))?;
@@ -85,8 +97,6 @@ pub(super) fn open(source: &Source) -> Result<Contents, Error> {
             arrays.push(SourceArray { name: name.clone(), shape: blob.shape.clone() });
             blobs.push((name, blob));
         }
-        let dense = if layer.is_transposed { DenseAxes::InOut } else { DenseAxes::OutIn };
-        let axes = Axes { dense, ..Axes::CHANNELS_FIRST };
         listed.push(SourceLayer::new(layer.name, arrays, axes));
     }
     let metadata = SourceMetadata {
@@ -141,16 +151,11 @@ fn layer_of(message: Bytes, tags: &Tags) -> Result<Layer, &'static str> {
                 layer.is_inner_product = number == INNER_PRODUCT;
             }
             (tag, Field::Bytes(blob)) if tag == tags.blobs => layer.blobs.push(blob),
-            (tag, Field::Bytes(settings)) if tag == tags.inner_product => {
-                layer.is_transposed = 0 < setting(settings, TRANSPOSE, 0)?;
-            }
             (tag, Field::Bytes(settings)) if tag == tags.convolution => {
-                for tag in [GROUP, STRIDE, DILATION] {
-                    if setting(settings.clone(), tag, 1)? != 1 {
-                        return Err("a convolution in it has groups, strides or dilations, which \
-                                    VGG16 has not");
-                    }
-                }
+                layer.peculiarity = layer.peculiarity.or(peculiarity(settings)?);
+            }
+            (tag, Field::Bytes(settings)) if tag == tags.inner_product => {
+                layer.is_transposed = is_transposed(settings)?;
             }
             _ => {}
         }
@@ -161,28 +166,39 @@ fn layer_of(message: Bytes, tags: &Tags) -> Result<Layer, &'static str> {
     Ok(layer)
 }
 
-// Of `ConvolutionParameter` and `InnerProductParameter`.
-const GROUP: u64 = 5;
-const STRIDE: u64 = 6;
-const DILATION: u64 = 18;
-const TRANSPOSE: u64 = 6;
-
-/// A number among a layer's settings, the last of those that are there, or its default.
-fn setting(settings: Bytes, wanted: u64, default: u64) -> Result<u64, &'static str> {
-    let mut value = default;
+/// What a `ConvolutionParameter` says that those of VGG16 do not: `group` 5, `stride` 6, `stride_h`
+/// 13 and `stride_w` 14, `dilation` 18.
+fn peculiarity(settings: Bytes) -> Result<Option<&'static str>, &'static str> {
     for field in Fields::of(settings) {
-        match field? {
-            (tag, Field::Number(number)) if tag == wanted => value = number,
-            (tag, Field::Bytes(packed)) if tag == wanted => {
-                let mut rest = Fields::of(packed);
-                if let Some(number) = rest.packed_number() {
-                    value = number?;
-                }
-            }
-            _ => {}
+        let (tag, field) = field?;
+        let name = match tag {
+            5 => "works on groups of channels",
+            6 | 13 | 14 => "has strides",
+            18 => "has dilations",
+            _ => continue,
+        };
+        let is_one = match field {
+            Field::Number(number) => number <= 1,
+            // Packed.
+            Field::Bytes(numbers) => numbers.iter().all(|&number| number <= 1),
+            Field::Fixed(_) => false,
+        };
+        if !is_one {
+            return Ok(Some(name));
         }
     }
-    Ok(value)
+    Ok(None)
+}
+
+/// Whether an `InnerProductParameter` says `transpose`, 6.
+fn is_transposed(settings: Bytes) -> Result<bool, &'static str> {
+    let mut is_transposed = false;
+    for field in Fields::of(settings) {
+        if let (6, Field::Number(number)) = field? {
+            is_transposed = number != 0;
+        }
+    }
+    Ok(is_transposed)
 }
 
 /// A `BlobProto`: `num`, `channels`, `height`, `width` 1 to 4, data 5, shape 7, double data 8.
@@ -268,6 +284,18 @@ mod tests {
         assert_eq!(natural_shape(&[7, 24], 0, true), [7, 24]);
         assert_eq!(natural_shape(&[1, 1, 3, 3], 0, false), [1, 1, 3, 3]);
         assert_eq!(natural_shape(&[2, 1, 7, 24], 0, true), [2, 1, 7, 24]);
+    }
+
+    #[test]
+    fn settings_that_vgg16_does_not_have_are_told() {
+        let told = |settings: &'static [u8]| peculiarity(Bytes::from_static(settings)).unwrap();
+        assert_eq!(told(b"\x28\x01\x30\x01\x90\x01\x01"), None);
+        assert_eq!(told(b"\x28\x02"), Some("works on groups of channels"));
+        assert_eq!(told(b"\x30\x02"), Some("has strides"));
+        assert_eq!(told(b"\x32\x01\x02"), Some("has strides"));
+        assert_eq!(told(b"\x90\x01\x02"), Some("has dilations"));
+        assert!(is_transposed(Bytes::from_static(b"\x08\x07\x30\x01")).unwrap());
+        assert!(!is_transposed(Bytes::from_static(b"\x08\x07")).unwrap());
     }
 
     #[test]

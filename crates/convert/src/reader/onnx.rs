@@ -5,7 +5,9 @@
 //!
 //! ONNX 1.23, `docs/Operators.md`: `Conv`, `Gemm`, `MatMul`, `Transpose`.
 
+mod attributes;
 mod graph;
+mod limits;
 
 use std::collections::HashMap;
 
@@ -13,22 +15,15 @@ use bytes::Bytes;
 use prost::Message;
 
 use self::graph::Graph;
-use super::{Contents, Reader, SourceArray, SourceMetadata, guarded, printable};
+use super::{Contents, Reader, SourceArray, SourceLayer, SourceMetadata, guarded, printable};
 use crate::axes::Flattening;
 use crate::element::{ByteOrder, Element};
 use crate::onnx::{ModelProto, TensorProto};
-use crate::protobuf::{Field, Fields};
 use crate::source::Source;
 use crate::{Error, Normalization, Pixels};
 
-/// How many fields a model may have, but for its numbers: each takes far more memory than bytes.
-const MAX_FIELDS: usize = 1 << 20;
-
 /// How many nodes a graph may have; VGG16's have fewer than a hundred.
 const MAX_NODES: usize = 1 << 14;
-
-/// How deep fields are counted: model, graph, node, attribute.
-const COUNTED_DEPTH: usize = 4;
 
 /// Numbers in another file, `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
@@ -41,9 +36,7 @@ struct OnnxReader {
 /// Lists the layers of a file, in the order of its nodes.
 pub(super) fn open(source: &Source) -> Result<Contents, Error> {
     let bytes = Bytes::from(source.all()?);
-    let mut count = 0;
-    count_fields(bytes.clone(), COUNTED_DEPTH, &mut count)
-        .map_err(|reason| source.damaged(reason))?;
+    limits::check(&bytes).map_err(|reason| source.damaged(reason))?;
     let model = guarded(source, || {
         ModelProto::decode(bytes).map_err(|error| source.damaged(printable(&error.to_string())))
     })?;
@@ -51,16 +44,12 @@ pub(super) fn open(source: &Source) -> Result<Contents, Error> {
     if MAX_NODES < graph.node.len() {
         return Err(source.damaged("it has too many nodes"));
     }
-    let unconvertible = |reason: String| Error::Unconvertible {
-        path: source.path.clone(),
-        reason: printable(&reason),
-    };
     let nodes = Graph::of(&graph);
-    let flattening = nodes.flattening().map_err(unconvertible)?;
-    let layers = nodes.layers(flattening).map_err(unconvertible)?;
-    let named_by_pytorch =
-        graph.initializer.iter().any(|tensor| tensor.name().strip_suffix(".weight").is_some());
-    let is_keras = flattening == Flattening::RowColumnChannel && !named_by_pytorch;
+    let unconvertible = |reason| Error::Unconvertible { path: source.path.clone(), reason };
+    let layers = nodes.layers().map_err(unconvertible)?;
+    // PyTorch's names are never those of what was made with Keras.
+    let is_keras = layers.iter().any(|it| it.axes.flattening == Flattening::RowColumnChannel)
+        && layers.iter().all(|it| it.arrays.iter().all(|it| !it.name.ends_with(".weight")));
     let property = |key: &str| {
         let entry = model.metadata_props.iter().find(|it| it.key.as_deref() == Some(key))?;
         entry.value.as_deref()
@@ -77,7 +66,7 @@ pub(super) fn open(source: &Source) -> Result<Contents, Error> {
         states_flattening: true,
         ..SourceMetadata::default()
     };
-    if let (None, Some(node)) = (metadata.pixels, nodes.before_convolutions()) {
+    if let (None, Some(node)) = (metadata.pixels, nodes.changes_input()) {
         tracing::warn!(
             "the model works on its input ({}) before its first convolution; that is not \
              converted, so set --pixels and --normalization accordingly",
@@ -100,14 +89,12 @@ impl Reader for OnnxReader {
     fn values(&self, source: &Source, array: &SourceArray) -> Result<Vec<f32>, Error> {
         let tensor = self.tensors.get(&array.name).expect("arrays are listed from these tensors");
         if tensor.data_location == Some(EXTERNAL) || !tensor.external_data.is_empty() {
-            return Err(Error::Unconvertible {
-                path: source.path.clone(),
-                reason: format!(
-                    "the numbers of `{}` lie in another file, which is not read; save the model \
-                     with its weights in it",
-                    array.name
-                ),
-            });
+            let reason = format!(
+                "the numbers of `{}` lie in another file, which is not read; save the model with \
+                 its weights in it",
+                array.name
+            );
+            return Err(Error::Unconvertible { path: source.path.clone(), reason });
         }
         let element = match tensor.data_type() {
             1 => Element::F32,
@@ -132,23 +119,4 @@ impl Reader for OnnxReader {
         }
         Ok(tensor.float_data.clone())
     }
-}
-
-/// Counts the fields of a message and of those in it.
-fn count_fields(message: Bytes, depth: usize, count: &mut usize) -> Result<(), &'static str> {
-    for field in Fields::of(message) {
-        *count += 1;
-        if MAX_FIELDS < *count {
-            return Err("it has too many fields");
-        }
-        if let ((_, Field::Bytes(inner)), 1..) = (field?, depth) {
-            // What is text or numbers need not be a message.
-            let before = *count;
-            if count_fields(inner, depth - 1, count).is_err() && MAX_FIELDS < *count {
-                return Err("it has too many fields");
-            }
-            *count = (*count).max(before);
-        }
-    }
-    Ok(())
 }

@@ -25,6 +25,9 @@ const MAX_NESTING: usize = 32;
 /// of times.
 const MAX_VISITS: usize = 1 << 18;
 
+/// The longest part of a class's name that is printed.
+const PRINTED_CHARACTERS: usize = 80;
+
 /// A file that Torch7 has written.
 struct Torch7Reader {
     objects: Objects,
@@ -40,17 +43,32 @@ struct Array {
     strides: Vec<u64>,
 }
 
+/// Why no layers can be listed.
+enum Misfit {
+    Damaged(&'static str),
+    /// A module of this class has parameters.
+    OtherModule(String),
+}
+
+impl From<&'static str> for Misfit {
+    fn from(reason: &'static str) -> Self {
+        Self::Damaged(reason)
+    }
+}
+
 /// Lists the layers of a file.
 pub(super) fn open(source: &Source) -> Result<Contents, Error> {
     let bytes = source.all()?;
     let objects = Objects::read(bytes).map_err(|reason| source.damaged(reason))?;
-    let unconvertible = |reason: String| Error::Unconvertible {
-        path: source.path.clone(),
-        reason: printable(&reason),
-    };
     let mut walk =
         Walk { objects: &objects, visits: 0, layers: Vec::new(), arrays: HashMap::new() };
-    walk.visit("", objects.root(), MAX_NESTING).map_err(unconvertible)?;
+    walk.visit("", objects.root(), MAX_NESTING).map_err(|misfit| match misfit {
+        Misfit::Damaged(reason) => source.damaged(reason),
+        Misfit::OtherModule(class) => Error::Unconvertible {
+            path: source.path.clone(),
+            reason: format!("a module in it is `{class}`, which is no layer of VGG16"),
+        },
+    })?;
     let Walk { layers, arrays, .. } = walk;
     let metadata = SourceMetadata {
         pixels: Some(Pixels::Bgr),
@@ -89,23 +107,23 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Adds a module's layers, of its children first to last if it is a container.
-    fn visit(&mut self, path: &str, value: Value, nesting: usize) -> Result<(), String> {
+    fn visit(&mut self, path: &str, value: Value, nesting: usize) -> Result<(), Misfit> {
         let nesting = nesting.checked_sub(1).ok_or("its modules are nested too deep")?;
         self.visits += 1;
         if MAX_VISITS < self.visits {
-            return Err("it has too many modules".to_owned());
+            return Err(Misfit::Damaged("it has too many modules"));
         }
         let objects = self.objects;
         let class = objects.class(value).unwrap_or_default();
         // A file may hold a table of networks, or a network in a table with other things.
         let children = match class.rsplit('.').next() {
             Some("SpatialConvolution" | "SpatialConvolutionMM") => {
-                self.check_convolution(value)?;
-                return self.add(path, value, 4);
+                return Ok(self.add(path, value, 4)?);
             }
-            Some("Linear") => return self.add(path, value, 2),
-            Some(_) if self.has_weights(value) => {
-                return Err(format!("it has `{class}` at `{path}`, which is no part of VGG16"));
+            Some("Linear") => return Ok(self.add(path, value, 2)?),
+            Some(_) if self.has_parameters(value) => {
+                let class: String = class.chars().take(PRINTED_CHARACTERS).collect();
+                return Err(Misfit::OtherModule(printable(&class)));
             }
             _ => objects.get(value, "modules").unwrap_or(value),
         };
@@ -113,7 +131,7 @@ impl Walk<'_> {
         for (key, child) in objects.entries(children) {
             if objects.is_container(child) {
                 if MAX_NAME_BYTES < path.len() + key.len() {
-                    return Err("a name in it is too long".to_owned());
+                    return Err(Misfit::Damaged("a name in it is too long"));
                 }
                 let path = if path.is_empty() { key } else { format!("{path}.{key}") };
                 self.visit(&path, child, nesting)?;
@@ -122,29 +140,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether a module has arrays that take part in what it computes.
-    fn has_weights(&self, module: Value) -> bool {
-        let parts = ["weight", "bias", "running_mean", "v", "g"];
-        let mut tensors = parts
-            .into_iter()
-            .filter_map(|part| self.objects.get(module, part))
-            .filter_map(|value| self.objects.tensor(value));
-        tensors.any(|tensor| !tensor.shape.is_empty())
-    }
-
-    /// Refuses a convolution that moves over its input as none of VGG16's does.
-    fn check_convolution(&self, module: Value) -> Result<(), String> {
-        let field = |name| self.objects.get(module, name).and_then(Value::count);
-        let is_one = |name| field(name).is_none_or(|found| found == 1);
-        let names = ["dW", "dH", "dilationW", "dilationH", "groups"];
-        if names.into_iter().all(is_one) {
-            return Ok(());
-        }
-        Err("a convolution in it has strides, dilations or groups, which VGG16 has not".to_owned())
+    /// Whether an object has numbers that a layer has learnt.
+    fn has_parameters(&self, value: Value) -> bool {
+        let objects = self.objects;
+        let tensor = |part| objects.get(value, part).and_then(|it| objects.tensor(it));
+        let is_object = objects.class(value).is_some();
+        is_object && ["weight", "bias", "running_mean"].into_iter().any(|it| tensor(it).is_some())
     }
 
     /// Adds a layer with a weight of so many axes.
-    fn add(&mut self, path: &str, module: Value, rank: usize) -> Result<(), String> {
+    fn add(&mut self, path: &str, module: Value, rank: usize) -> Result<(), &'static str> {
         let objects = self.objects;
         let name = objects.get(module, "name").and_then(|name| objects.text(name));
         let name = name.map_or_else(|| path.to_owned(), str::to_owned);
@@ -164,19 +169,17 @@ impl Walk<'_> {
     }
 
     /// The kernel of a convolution that keeps it as (out, in * rows * columns).
-    fn unrolled(&self, module: Value, array: Array) -> Result<Array, String> {
+    fn unrolled(&self, module: Value, array: Array) -> Result<Array, &'static str> {
         let field = |name| self.objects.get(module, name).and_then(Value::count);
         let (Some(inputs), Some(rows), Some(columns)) =
             (field("nInputPlane"), field("kH"), field("kW"))
         else {
-            return Err("a convolution in it does not say how large its kernels are".to_owned());
+            return Err("a convolution in it does not say how large its kernels are");
         };
         let [outputs, features] = *array.shape.as_slice() else { return Ok(array) };
         let unrolled = inputs.checked_mul(rows).and_then(|it| it.checked_mul(columns));
         if unrolled != Some(features) || array.strides.get(1) != Some(&1) {
-            return Err(
-                "the kernels of a convolution in it have another size than it says".to_owned()
-            );
+            return Err("the kernels of a convolution in it have another size than it says");
         }
         let places = rows * columns;
         let strides = vec![array.strides[0], places as u64, columns as u64, 1];

@@ -19,6 +19,9 @@ caffe_v2.caffemodel       `layer` (LayerParameter) with BlobShape
 caffe_double.caffemodel   the same with double_data, and double_diff of zeros, as a solver that
                           works in double may snapshot; OpenCV, which reads no doubles, runs them
                           after they were put back as floats
+caffe_transposed.caffemodel    caffe_v2.caffemodel with the weight of fc7 as in x out, and so said
+                          (`transpose`), which OpenCV does not heed: it runs it turned back
+caffe_v1_transposed.caffemodel the same of caffe_v1.caffemodel
 """
 
 import cv2
@@ -57,7 +60,7 @@ MESSAGES = {
         (3, "pad", "*uint32"),
         (4, "kernel_size", "*uint32"),
     ],
-    "InnerProductParameter": [(1, "num_output", "uint32")],
+    "InnerProductParameter": [(1, "num_output", "uint32"), (6, "transpose", "bool")],
     "PoolingParameter": [
         (1, "pool", "PoolMethod"),
         (2, "kernel_size", "uint32"),
@@ -231,6 +234,19 @@ def v2(*, double=False):
     return net
 
 
+def transposed(net):
+    """fc7 as (in, out), or back from that; it has as many inputs as outputs."""
+    turned = NetParameter()
+    turned.CopyFrom(net)
+    (layer,) = [layer for layer in [*turned.layers, *turned.layer] if layer.name == "fc7"]
+    side = layer.inner_product_param.num_output
+    weight = np.array(layer.blobs[0].data, np.float32).reshape(side, side)
+    layer.blobs[0].ClearField("data")
+    layer.blobs[0].data.extend(weight.T.ravel())
+    layer.inner_product_param.transpose = not layer.inner_product_param.transpose
+    return turned
+
+
 def without_blobs(net):
     """The network as text, what Caffe calls its prototxt."""
     bare = NetParameter()
@@ -257,6 +273,9 @@ def save(net, path):
         content = file.read()
     if path == "caffe_double.caffemodel":
         content = with_floats(content)
+    if path.endswith("transposed.caffemodel"):
+        net = transposed(net)
+        content = net.SerializeToString(deterministic=True)
     text = without_blobs(net)
     read = cv2.dnn.readNetFromCaffe(np.frombuffer(text, np.uint8), np.frombuffer(content, np.uint8))
     read.setInput(images())
@@ -267,6 +286,8 @@ def main():
     save(v1(), "caffe_v1.caffemodel")
     save(v2(), "caffe_v2.caffemodel")
     save(v2(double=True), "caffe_double.caffemodel")
+    save(transposed(v2()), "caffe_transposed.caffemodel")
+    save(transposed(v1()), "caffe_v1_transposed.caffemodel")
 
 
 if __name__ == "__main__":

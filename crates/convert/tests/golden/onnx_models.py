@@ -33,11 +33,18 @@ onnx_constant.onnx       onnx_torchvision.onnx, edited with onnx 1.23.2: weights
 onnx_fc_conv.onnx        made with onnx.helper: fc6, fc7 and fc8 as Conv of 2x2 and 1x1, numbers in
                          float_data instead of raw_data, initializers listed among the inputs as
                          before IR version 4, layers' own names, BGR
+onnx_aliases.onnx        onnx_torchvision.onnx, edited with onnx 1.23.2: Gemm takes the weight of fc7
+                         through an Identity and that of fc8 through a Transpose; pool5 is another
+                         output, too, channels last
+onnx_batchnorm.onnx      the same: a BatchNormalization that changes nothing behind conv1_1; to be
+                         refused
+onnx_external.onnx       the same: all weights lie in another file, which is not kept; to be refused
 """
 
 import contextlib
 import io
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -116,6 +123,54 @@ def with_constants(model):
     return model
 
 
+def copy(model):
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    return made
+
+
+def with_aliases(model):
+    """Weights under other names, and an output that does not belong to the chain."""
+    model = copy(model)
+    nodes = model.graph.node
+    _, fc7, fc8 = [node for node in nodes if node.op_type == "Gemm"]
+    for gemm, kind, perm in [(fc7, "Identity", {}), (fc8, "Transpose", {"perm": [1, 0]})]:
+        weight, alias = gemm.input[1], f"{kind}_alias"
+        gemm.input[1] = alias
+        nodes.insert(0, helper.make_node(kind, [weight], [alias], alias, **perm))
+    for attribute in fc8.attribute:
+        if attribute.name == "transB":
+            attribute.i = 0
+    (flatten,) = [node for node in nodes if node.op_type == "Flatten"]
+    turn = helper.make_node("Transpose", flatten.input, ["maps"], "maps", perm=[0, 2, 3, 1])
+    nodes.insert(list(nodes).index(flatten), turn)
+    shape = [1, *POOL5[1:], POOL5[0]]
+    model.graph.output.append(helper.make_tensor_value_info("maps", TensorProto.FLOAT, shape))
+    return model
+
+
+def with_batch_normalization(model):
+    model = copy(model)
+    nodes, tensors = model.graph.node, model.graph.initializer
+    conv = nodes[0]
+    given, output = "conv1_1", conv.output[0]
+    conv.output[0] = given
+    parameters = []
+    for part, value in [("scale", 1), ("shift", 0), ("mean", 0), ("variance", 1)]:
+        parameters.append(f"{given}.{part}")
+        tensors.append(numpy_helper.from_array(np.full(2, value, np.float32), parameters[-1]))
+    kind = "BatchNormalization"
+    node = helper.make_node(kind, [given, *parameters], [output], "bn1_1", epsilon=0.0)
+    nodes.insert(1, node)
+    return model
+
+
+def save_external(model, path):
+    weights = "onnx_external.bin"
+    onnx.save(copy(model), path, save_as_external_data=True, location=weights, size_threshold=0)
+    os.remove(weights)
+
+
 def convolutional():
     """All layers as Conv."""
     nodes, tensors, x = [], [], "images"
@@ -173,11 +228,14 @@ def main():
     save(plain, "onnx_torchvision.onnx")
     save(exported(loaded(Dag(), dag(rgb=True)), dynamo=False), "onnx_dag.onnx", rgb=True)
     save(exported(loaded(VGG(), torchvision()), dynamo=True), "onnx_dynamo.onnx")
+    save(with_aliases(plain), "onnx_aliases.onnx")
+    save(with_batch_normalization(plain), "onnx_batchnorm.onnx")
+    save_external(plain, "onnx_external.onnx")
     save(with_constants(plain), "onnx_constant.onnx")
     save(fc_conv(), "onnx_fc_conv.onnx")
     subprocess.run([sys.executable, __file__, "tf2onnx"], check=True)
     expected = np.sort(np.concatenate([value.ravel() for value in golden().values()]))
-    for path in ["torchvision", "dag", "dynamo", "constant", "fc_conv", "tf2onnx"]:
+    for path in ["torchvision", "dag", "dynamo", "aliases", "constant", "fc_conv", "tf2onnx"]:
         assert np.array_equal(all_weights(onnx.load(f"onnx_{path}.onnx")), expected), path
 
 

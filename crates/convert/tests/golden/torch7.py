@@ -22,6 +22,8 @@ torch7_cudnn.t7    binary: an nn.Sequential of two (features and classifier) wit
                    (weight out x in x 3 x 3); CudaTensor, all parameters in one CudaStorage and all
                    gradients in another, as getParameters leaves them
 torch7_ascii.t7    text: nn.SpatialConvolution; DoubleTensor
+torch7_batchnorm.t7    as torch7_nn.t7, with an nn.SpatialBatchNormalization that changes nothing
+                   behind conv1_1; to be refused
 """
 
 import struct
@@ -251,6 +253,15 @@ def nn():
     return made.sequential([*made.features(), *made.classifier()])
 
 
+def batch_normalization():
+    made = Modules("Float", np.float32, convolution="SpatialConvolutionMM")
+    values = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1}
+    fields = {part: made.own(np.full(2, value)) for part, value in values.items()}
+    first, *features = made.features()
+    normalization = made.module("nn.SpatialBatchNormalization", **fields, eps=0.0, affine=True)
+    return made.sequential([first, normalization, *features, *made.classifier()])
+
+
 def cudnn():
     made = Modules("Cuda", np.float32, package="cudnn")
     features, classifier = list(made.features()), list(made.classifier())
@@ -355,6 +366,8 @@ def run(module, x):
         for number in sorted(fields["modules"]):
             x = run(fields["modules"][number], x)
         return x
+    if name == "SpatialBatchNormalization":
+        return x
     if "weight" in fields:
         weight, bias = (torch.from_numpy(np.float32(fields[part])) for part in ("weight", "bias"))
     if name.startswith("SpatialConvolution"):
@@ -380,6 +393,7 @@ def main():
     save(nn(), "torch7_nn.t7", Binary)
     save(cudnn(), "torch7_cudnn.t7", Binary)
     save(ascii(), "torch7_ascii.t7", Ascii)
+    save(batch_normalization(), "torch7_batchnorm.t7", Binary)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-//! A graph's convolutions and dense layers, and whether anything in it is no part of VGG16.
+//! The layers of a graph: a chain of convolutions and dense layers, each of which takes what the
+//! one before it gives. A graph that computes anything else is refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::attributes::{check_convolution, check_pooling, gemm_axes, integers};
+use super::{SourceArray, SourceLayer, printable};
 use crate::axes::{Axes, DenseAxes, Flattening};
-use crate::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto};
-use crate::reader::{SourceArray, SourceLayer};
+use crate::onnx::{GraphProto, NodeProto, TensorProto};
 
-/// What may stand behind the first convolution besides convolutions and dense layers: what VGG16
-/// has, and what exporters put around it to flatten maps.
-const OPERATORS: [&str; 19] = [
+/// Operations that may stand in a network behind what is done to its input.
+const ALLOWED: [&str; 22] = [
+    "Conv",
+    "Gemm",
+    "MatMul",
     "Add",
     "Relu",
     "MaxPool",
@@ -30,18 +34,58 @@ const OPERATORS: [&str; 19] = [
     "Unsqueeze",
 ];
 
-/// How far a value is followed back through the graph.
-const MAX_STEPS: usize = 64;
+/// Those that may stand between two layers; the others work on shapes or scores.
+const BETWEEN_LAYERS: [&str; 12] = [
+    "Add",
+    "Relu",
+    "MaxPool",
+    "AveragePool",
+    "Flatten",
+    "Reshape",
+    "Transpose",
+    "Dropout",
+    "Identity",
+    "Cast",
+    "Squeeze",
+    "Unsqueeze",
+];
 
-/// How many axes an array may have.
-const MAX_AXES: usize = 8;
+/// Those that only move the input about, in whole.
+const MOVES: [&str; 9] = [
+    "Constant",
+    "Identity",
+    "Cast",
+    "Shape",
+    "Transpose",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+];
+
+/// How many nodes may lie between an array and the layer that uses it.
+const MAX_ALIASES: usize = 16;
+
+/// The longest part of a name that is printed.
+const PRINTED_CHARACTERS: usize = 80;
 
 /// A graph's nodes, and the arrays they may use.
 pub(super) struct Graph<'a> {
     nodes: &'a [NodeProto],
     arrays: HashMap<&'a str, &'a TensorProto>,
-    /// Which node gives a value.
-    producers: HashMap<&'a str, &'a NodeProto>,
+    /// The place of the node that gives a value.
+    givers: HashMap<&'a str, usize>,
+    /// The places of nodes that work on the input of the first convolution.
+    preparation: HashSet<usize>,
+}
+
+/// A layer and the node that computes it.
+struct Layer {
+    node: usize,
+    weight: SourceArray,
+    bias: Option<SourceArray>,
+    /// The axes of a dense weight; a convolution has none.
+    dense: Option<DenseAxes>,
 }
 
 impl<'a> Graph<'a> {
@@ -52,120 +96,130 @@ impl<'a> Graph<'a> {
             Some((node.output.first()?.as_str(), tensor))
         });
         let initializers = graph.initializer.iter().map(|tensor| (tensor.name(), tensor));
-        let outputs = |node: &'a NodeProto| node.output.iter().map(move |it| (it.as_str(), node));
-        Self {
+        let givers = graph.node.iter().enumerate().flat_map(|(place, node)| {
+            let outputs = node.output.iter().filter(|output| !output.is_empty());
+            outputs.map(move |output| (output.as_str(), place))
+        });
+        let mut graph = Self {
             nodes: &graph.node,
             arrays: constants.chain(initializers).collect(),
-            producers: graph.node.iter().flat_map(outputs).collect(),
+            givers: givers.collect(),
+            preparation: HashSet::new(),
+        };
+        let first = graph.nodes.iter().find(|node| node.op_type() == "Conv");
+        if let Some(images) = first.and_then(|node| node.input.first()) {
+            graph.preparation = graph.givers_of(images);
         }
+        graph
     }
 
-    /// Convolutions and dense layers, in the order of their nodes; or what is no part of VGG16.
-    pub(super) fn layers(&self, flattening: Flattening) -> Result<Vec<SourceLayer>, String> {
+    /// Convolutions and dense layers, in their order.
+    pub(super) fn layers(&self) -> Result<Vec<SourceLayer>, String> {
+        let others = self.behind_preparation().find(|(_, node)| !ALLOWED.contains(&node.op_type()));
+        if let Some((_, node)) = others {
+            return Err(format!("{} is no part of VGG16", named(node)));
+        }
+        let mut biases = HashSet::new();
         let mut layers = Vec::new();
-        for node in self.nodes {
-            let mut dense = match node.op_type() {
-                "Conv" => DenseAxes::OutIn,
-                "Gemm" => gemm_axes(node)?,
-                "MatMul" => DenseAxes::InOut,
-                operator => {
-                    if !layers.is_empty() && !is_known(node) {
-                        return Err(format!(
-                            "it has `{}` ({operator}), which is no part of VGG16",
-                            node.name()
-                        ));
-                    }
-                    continue;
-                }
-            };
-            let weight = node.input.get(1).map(String::as_str).unwrap_or_default();
-            let (weight, is_transposed) = self.resolved(weight).ok_or_else(|| {
-                format!("the weights of `{}` ({}) are computed", node.name(), node.op_type())
-            })?;
-            if is_transposed {
-                dense = match dense {
-                    DenseAxes::InOut => DenseAxes::OutIn,
-                    DenseAxes::OutIn => DenseAxes::InOut,
-                };
+        let mut convolutions = 0;
+        for (place, node) in self.nodes.iter().enumerate().filter(|(_, node)| is_layer(node)) {
+            let layer = self.layer(place, &mut biases)?;
+            if node.op_type() == "Conv" {
+                check_convolution(node, &layer.weight.shape, convolutions)
+                    .map_err(|reason| format!("{} {reason}", named(node)))?;
+                convolutions += 1;
             }
-            if node.op_type() == "Conv" && (is_transposed || !is_plain(node, &weight.shape)) {
-                return Err(format!(
-                    "the convolution `{}` has strides, dilations, groups or padding that VGG16 has \
-                     not",
-                    node.name()
-                ));
-            }
-            let bias = match node.input.get(2).filter(|it| !it.is_empty()) {
-                Some(bias) => Some(self.resolved(bias).ok_or_else(|| {
-                    format!("the biases of `{}` ({}) are computed", node.name(), node.op_type())
-                })?),
-                None => node.output.first().and_then(|output| self.added_to(output)),
-            };
-            let axes = Axes { dense, flattening, ..Axes::CHANNELS_FIRST };
-            let name = weight.name.strip_suffix(".weight").unwrap_or(node.name()).to_owned();
-            let bias = bias.map(|(bias, _)| bias);
-            let arrays = [Some(weight), bias].into_iter().flatten().collect();
-            layers.push(SourceLayer { name, arrays, axes });
+            layers.push(layer);
         }
-        Ok(layers)
-    }
-
-    /// The order in which the network flattens: channels last if it turns maps round between the
-    /// last convolution and the first dense layer.
-    pub(super) fn flattening(&self) -> Result<Flattening, String> {
-        let mut flattening = Flattening::ChannelRowColumn;
-        let dense = self.nodes.iter().find(|node| matches!(node.op_type(), "Gemm" | "MatMul"));
-        let mut value = dense.and_then(|node| node.input.first());
-        for _ in 0..MAX_STEPS {
-            let Some(node) = value.and_then(|it| self.producers.get(it.as_str())) else { break };
-            match node.op_type() {
-                "Conv" => break,
-                "Transpose" => {
-                    let turns = attribute(node, "perm").map(|it| it.ints.as_slice());
-                    if turns != Some(&[0, 2, 3, 1]) || flattening == Flattening::RowColumnChannel {
-                        return Err(format!(
-                            "`{}` moves the axes of pool5 as no known network does before its \
-                             dense layers",
-                            node.name()
-                        ));
-                    }
-                    flattening = Flattening::RowColumnChannel;
-                }
-                _ => {}
+        for (place, node) in self.behind_preparation() {
+            if node.op_type() == "Add" && !biases.contains(&place) {
+                return Err(format!("{} adds what is no layer's bias", named(node)));
             }
-            value = node.input.first();
+            check_pooling(node).map_err(|reason| format!("{} {reason}", named(node)))?;
         }
-        Ok(flattening)
+        let flattening = self.flattening(&layers)?;
+        Ok(layers.into_iter().map(|layer| self.listed(layer, flattening)).collect())
     }
 
-    /// The first node before the convolutions that does more than move its input about.
-    pub(super) fn before_convolutions(&self) -> Option<&NodeProto> {
-        let mut first = self.nodes.iter().take_while(|node| node.op_type() != "Conv");
-        first.find(|node| !matches!(node.op_type(), "Constant" | "Identity" | "Cast" | "Transpose"))
+    /// The first node that does more to the input than to move it about.
+    pub(super) fn changes_input(&self) -> Option<&NodeProto> {
+        let nodes = self.nodes.iter().enumerate();
+        let mut before = nodes.filter(|(place, _)| self.preparation.contains(place));
+        before.find(|(_, node)| !MOVES.contains(&node.op_type())).map(|(_, node)| node)
     }
 
-    /// An array by the name under which nodes use it, and whether it is transposed on the way.
-    fn resolved(&self, name: &str) -> Option<(SourceArray, bool)> {
-        let mut name = name;
-        let mut is_transposed = false;
-        for _ in 0..MAX_STEPS {
+    /// Nodes other than those that work on the input.
+    fn behind_preparation(&self) -> impl Iterator<Item = (usize, &'a NodeProto)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter(|(place, _)| !self.preparation.contains(place))
+    }
+
+    /// All nodes that a value depends on.
+    fn givers_of(&self, value: &str) -> HashSet<usize> {
+        let mut found = HashSet::new();
+        let mut open: Vec<usize> = self.givers.get(value).copied().into_iter().collect();
+        while let Some(place) = open.pop() {
+            if found.insert(place) {
+                let inputs = self.nodes[place].input.iter();
+                open.extend(inputs.filter_map(|input| self.givers.get(input.as_str())));
+            }
+        }
+        found
+    }
+
+    /// The weight and bias of a node; the place of an `Add` that gives the bias is noted.
+    fn layer(&self, place: usize, biases: &mut HashSet<usize>) -> Result<Layer, String> {
+        let node = &self.nodes[place];
+        let mut dense = match node.op_type() {
+            "Gemm" => Some(gemm_axes(node).map_err(|reason| format!("{} {reason}", named(node)))?),
+            "MatMul" => Some(DenseAxes::InOut),
+            _ => None,
+        };
+        let input = |place: usize| node.input.get(place).filter(|name| !name.is_empty());
+        let found = input(1).and_then(|name| self.array(name));
+        let Some((weight, is_turned)) = found else {
+            return Err(format!(
+                "the weight of {} is not stored as an array of floats, but computed",
+                named(node)
+            ));
+        };
+        dense = match (dense, is_turned) {
+            (Some(DenseAxes::InOut), true) => Some(DenseAxes::OutIn),
+            (Some(DenseAxes::OutIn), true) => Some(DenseAxes::InOut),
+            (None, true) => return Err(format!("the kernel of {} is transposed", named(node))),
+            (dense, false) => dense,
+        };
+        let bias = match (node.op_type(), input(2)) {
+            ("MatMul", _) | (_, None) => {
+                let added = node.output.first().and_then(|output| self.added_to(output));
+                added.map(|(add, bias)| {
+                    biases.insert(add);
+                    bias
+                })
+            }
+            (_, Some(name)) => match self.array(name) {
+                Some((bias, false)) => Some(bias),
+                _ => return Err(format!("the bias of {} is computed", named(node))),
+            },
+        };
+        Ok(Layer { node: place, weight, bias, dense })
+    }
+
+    /// An array by the name under which nodes use it, and whether they use it transposed.
+    fn array(&self, name: &str) -> Option<(SourceArray, bool)> {
+        let (mut name, mut is_turned) = (name, false);
+        for _ in 0..MAX_ALIASES {
             if let Some(tensor) = self.arrays.get(name) {
-                let shape = tensor.dims.iter().take(MAX_AXES + 1);
-                let shape = shape.map(|&extent| usize::try_from(extent).ok());
-                let shape: Vec<usize> = shape.collect::<Option<_>>()?;
-                let fits = shape.len() <= MAX_AXES && (!is_transposed || shape.len() == 2);
-                return fits
-                    .then_some((SourceArray { name: name.to_owned(), shape }, is_transposed));
+                let shape = tensor.dims.iter().map(|&extent| usize::try_from(extent).ok());
+                let shape = shape.collect::<Option<Vec<_>>>()?;
+                let fits = !is_turned || shape.len() == 2;
+                return fits.then(|| (SourceArray { name: name.to_owned(), shape }, is_turned));
             }
-            let node = self.producers.get(name)?;
+            let node = &self.nodes[*self.givers.get(name)?];
             match node.op_type() {
                 "Identity" => {}
-                "Transpose" => {
-                    let perm = attribute(node, "perm").map(|it| it.ints.as_slice());
-                    if !matches!(perm, None | Some([1, 0])) {
-                        return None;
-                    }
-                    is_transposed = !is_transposed;
+                "Transpose" if matches!(integers(node, "perm"), None | Some([1, 0])) => {
+                    is_turned = !is_turned;
                 }
                 _ => return None,
             }
@@ -174,57 +228,110 @@ impl<'a> Graph<'a> {
         None
     }
 
-    /// The array that is added to a value.
-    fn added_to(&self, value: &str) -> Option<(SourceArray, bool)> {
-        let mut adds = self.nodes.iter().filter(|node| node.op_type() == "Add");
-        let add = adds.find(|node| node.input.iter().any(|input| input == value))?;
-        add.input.iter().find_map(|input| self.resolved(input))
+    /// The array that is added to a value, and the place of the node that adds it.
+    fn added_to(&self, value: &str) -> Option<(usize, SourceArray)> {
+        let adds = self.nodes.iter().enumerate().filter(|(_, node)| node.op_type() == "Add");
+        let mut adds = adds.filter(|(_, node)| node.input.iter().any(|input| input == value));
+        let (place, add) = adds.next()?;
+        let (array, is_turned) = add.input.iter().find_map(|input| self.array(input))?;
+        (!is_turned).then_some((place, array))
+    }
+
+    /// The order in which the network flattens, if each layer takes what the one before it gives.
+    fn flattening(&self, layers: &[Layer]) -> Result<Flattening, String> {
+        let mut flattening = Flattening::ChannelRowColumn;
+        for pair in layers.windows(2) {
+            let [before, layer] = pair else { continue };
+            let (giver, between) = self.way_back(layer.node)?;
+            let node = &self.nodes[layer.node];
+            if giver != Some(before.node) {
+                return Err(format!(
+                    "{} does not take what {} gives",
+                    named(node),
+                    named(&self.nodes[before.node])
+                ));
+            }
+            let turned = turned(&between).ok_or_else(|| {
+                format!("{} takes what was transposed in another way", named(node))
+            })?;
+            match (turned, before.dense, layer.dense) {
+                ([0, 1, 2, 3], _, _) => {}
+                ([0, 2, 3, 1], None, Some(_)) => flattening = Flattening::RowColumnChannel,
+                _ => {
+                    let node = named(node);
+                    return Err(format!("{node} takes what was transposed in another way"));
+                }
+            }
+        }
+        Ok(flattening)
+    }
+
+    /// The layer that gives what another takes, and the nodes between them in their order.
+    fn way_back(&self, layer: usize) -> Result<(Option<usize>, Vec<&'a NodeProto>), String> {
+        let mut between = Vec::new();
+        let mut node = &self.nodes[layer];
+        for _ in self.nodes {
+            let mut inputs = node.input.iter();
+            let input = match node.op_type() {
+                "Add" => inputs.find(|input| self.array(input).is_none()),
+                _ => inputs.next(),
+            };
+            let Some(&place) = input.and_then(|input| self.givers.get(input.as_str())) else {
+                return Ok((None, between));
+            };
+            node = &self.nodes[place];
+            if is_layer(node) {
+                between.reverse();
+                return Ok((Some(place), between));
+            }
+            if !BETWEEN_LAYERS.contains(&node.op_type()) {
+                return Err(format!("{} stands between two layers", named(node)));
+            }
+            between.push(node);
+        }
+        Err("its nodes run in a circle".to_owned())
+    }
+
+    fn listed(&self, layer: Layer, flattening: Flattening) -> SourceLayer {
+        let Layer { node, weight, bias, dense } = layer;
+        let dense = dense.unwrap_or(DenseAxes::OutIn);
+        let axes = Axes { dense, flattening, ..Axes::CHANNELS_FIRST };
+        let name = match weight.name.strip_suffix(".weight") {
+            Some(layer) => layer.to_owned(),
+            None => self.nodes[node].name().to_owned(),
+        };
+        SourceLayer::new(name, [Some(weight), bias].into_iter().flatten().collect(), axes)
     }
 }
 
-/// Whether a node is one that VGG16 may have.
-fn is_known(node: &NodeProto) -> bool {
-    let ints = |name| attribute(node, name).map_or(&[][..], |it| it.ints.as_slice());
-    match node.op_type() {
-        "MaxPool" => ints("kernel_shape") == [2, 2] && ints("strides") == [2, 2],
-        // What an adaptive pooling to the size that is there becomes.
-        "AveragePool" => ints("kernel_shape") == [1, 1],
-        operator => OPERATORS.contains(&operator),
-    }
+fn is_layer(node: &NodeProto) -> bool {
+    matches!(node.op_type(), "Conv" | "Gemm" | "MatMul")
 }
 
-/// Whether a convolution moves one pixel at a time over an image that keeps its size, or is a dense
-/// layer in disguise, over all of an image without any padding.
-fn is_plain(node: &NodeProto, weight: &[usize]) -> bool {
-    let all = |name, value| {
-        attribute(node, name).is_none_or(|it| it.ints.iter().all(|&found| found == value))
-    };
-    let pads = attribute(node, "pads").map_or(&[][..], |it| it.ints.as_slice());
-    let keeps_size = match attribute(node, "auto_pad").and_then(|it| it.s.as_deref()) {
-        Some(b"SAME_UPPER" | b"SAME_LOWER") => true,
-        _ => pads == [1, 1, 1, 1],
-    };
-    let has_no_padding = pads.iter().all(|&pad| pad == 0);
-    let padding_fits = if weight.ends_with(&[3, 3]) { keeps_size } else { has_no_padding };
-    let group = attribute(node, "group").map_or(1, AttributeProto::i);
-    all("strides", 1) && all("dilations", 1) && group == 1 && padding_fits
-}
-
-/// The axes of a `Gemm`'s weight, if it is a plain dense layer.
-fn gemm_axes(node: &NodeProto) -> Result<DenseAxes, String> {
-    let integer = |name| attribute(node, name).map_or(0, AttributeProto::i);
-    let factor = |name| attribute(node, name).map_or(1.0, AttributeProto::f);
-    #[expect(clippy::float_cmp, reason = "one is exact, and anything else another layer")]
-    let is_plain = integer("transA") == 0 && factor("alpha") == 1.0 && factor("beta") == 1.0;
-    match (is_plain, integer("transB")) {
-        (true, 0) => Ok(DenseAxes::InOut),
-        (true, _) => Ok(DenseAxes::OutIn),
-        (false, _) => {
-            Err(format!("`{}` scales or transposes what no dense layer does", node.name()))
+/// The order of a map's axes (image, channel, row, column) behind some nodes; none if they are
+/// turned after the map was flattened, or not as a map's are.
+fn turned(nodes: &[&NodeProto]) -> Option<[usize; 4]> {
+    let mut order = [0, 1, 2, 3];
+    let mut is_map = true;
+    for node in nodes {
+        match node.op_type() {
+            "Transpose" => {
+                let perm: [i64; 4] = integers(node, "perm")?.try_into().ok()?;
+                let before = order;
+                for (axis, from) in order.iter_mut().zip(perm) {
+                    *axis = *before.get(usize::try_from(from).ok()?)?;
+                }
+                is_map.then_some(())?;
+            }
+            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => is_map = false,
+            _ => {}
         }
     }
+    Some(order)
 }
 
-fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name() == name)
+/// A node's operation and name, fit for a message.
+fn named(node: &NodeProto) -> String {
+    let short = |text: &str| -> String { text.chars().take(PRINTED_CHARACTERS).collect() };
+    format!("`{}` (`{}`)", printable(&short(node.op_type())), printable(&short(node.name())))
 }

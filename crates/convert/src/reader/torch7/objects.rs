@@ -77,11 +77,11 @@ pub(super) struct Objects {
 /// How deep values may lie in values: Torch7 writes tables as it finds them, each in the last.
 const MAX_NESTING: usize = 128;
 
-/// How many values a file may have; a network of VGG16's has some thousand.
-const MAX_VALUES: usize = 1 << 20;
-
 /// How many axes a tensor may have.
 const MAX_AXES: usize = 16;
+
+/// How many texts, tables and objects a file may have: each takes far more memory than bytes.
+const MAX_NODES: usize = 1 << 20;
 
 const CUT_SHORT: &str = "it is cut short";
 
@@ -90,7 +90,7 @@ impl Objects {
     pub(super) fn read(bytes: Vec<u8>) -> Result<Self, &'static str> {
         let form = Form::of(&bytes);
         let cursor = Cursor::new(&bytes, form);
-        let mut parser = Parser { cursor, values: 0, nodes: Vec::new(), known: HashMap::new() };
+        let mut parser = Parser { cursor, nodes: Vec::new(), known: HashMap::new() };
         let root = parser.value(MAX_NESTING)?;
         let nodes = parser.nodes;
         Ok(Self { bytes, form, nodes, root })
@@ -240,8 +240,6 @@ impl Kind {
 /// Reads objects one after the other.
 struct Parser<'a> {
     cursor: Cursor<'a>,
-    /// How many values there have been.
-    values: usize,
     nodes: Vec<Node>,
     /// Objects that have been read, by the number under which the file refers to them.
     known: HashMap<i64, usize>,
@@ -250,16 +248,12 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn value(&mut self, nesting: usize) -> Result<Value, &'static str> {
         let nesting = nesting.checked_sub(1).ok_or("its objects are nested too deep")?;
-        self.values += 1;
-        if MAX_VALUES < self.values {
-            return Err("it has too many parts");
-        }
         match self.cursor.int()? {
             0 => Ok(Value::Nil),
             1 => Ok(Value::Number(self.cursor.double()?)),
             2 => {
                 let text = self.cursor.text()?;
-                Ok(self.add(Node::Text(text)))
+                self.add(Node::Text(text)).map(Value::Node)
             }
             5 => {
                 self.cursor.int()?;
@@ -277,9 +271,12 @@ impl Parser<'_> {
         }
     }
 
-    fn add(&mut self, node: Node) -> Value {
+    fn add(&mut self, node: Node) -> Result<usize, &'static str> {
+        if MAX_NODES <= self.nodes.len() {
+            return Err("it has too many objects");
+        }
         self.nodes.push(node);
-        Value::Node(self.nodes.len() - 1)
+        Ok(self.nodes.len() - 1)
     }
 
     /// Something that the file may refer to again.
@@ -292,8 +289,7 @@ impl Parser<'_> {
         if let Some(&place) = self.known.get(&index) {
             return Ok(Value::Node(place));
         }
-        let place = self.nodes.len();
-        self.nodes.push(Node::Begun);
+        let place = self.add(Node::Begun)?;
         self.known.insert(index, place);
         self.nodes[place] = read(self, nesting)?;
         Ok(Value::Node(place))
