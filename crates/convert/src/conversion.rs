@@ -16,7 +16,7 @@ use crate::source::Source;
 use crate::verification::{Sighting, Verification, verify};
 use crate::{
     Error, Format, KerasBackend, Naming, NormalizationReason, Pixels, PixelsReason, SourceFormat,
-    findings, labels,
+    labels,
 };
 
 /// Which layers are kept.
@@ -159,7 +159,7 @@ pub fn convert(request: &Request, progress: &ProgressBar) -> Result<Conversion, 
     Ok(Conversion {
         format: plan.format,
         naming: plan.naming,
-        findings: findings::of(&converted, plan.pixels),
+        findings: plan.findings(&converted),
         converted: converted.into_iter().map(|(line, _)| line).collect(),
         left_out: plan.left_out,
         normalization: plan.normalization,

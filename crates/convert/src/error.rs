@@ -247,7 +247,7 @@ pub enum Error {
     },
 
     /// The source's metadata hold what this version does not understand.
-    #[error("{path} has {found} for `{key}` in its metadata, expected {expected}")]
+    #[error("{path} has {found} for `{key}`, expected {expected}")]
     Metadata {
         /// The file to convert.
         path: PathBuf,

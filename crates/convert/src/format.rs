@@ -13,13 +13,13 @@ use crate::protobuf::{Field, Fields};
 pub enum SourceFormat {
     /// Whatever the content shows.
     Auto,
-    /// Keras's HDF5: `save_weights` and `model.save`.
+    /// Keras's `.h5`, `.weights.h5` and `.keras`.
     Keras,
     /// Caffe's `.caffemodel`.
     Caffe,
     /// MatConvNet's `.mat`.
     Matconvnet,
-    /// PyTorch's `.pth`.
+    /// PyTorch's `.pth` and `.pt`, TorchScript among them.
     Pytorch,
     /// Torch7's `.t7`.
     Torch7,
@@ -164,6 +164,10 @@ pub(crate) fn told(
     }
     if head.starts_with(b"version https://git-lfs.github.com/spec/") {
         return Err(Error::LfsPointer { path });
+    }
+    if head.starts_with(b"\x1f\x8b") {
+        let reason = "it is a gzip archive; unpack it (`tar xzf`) and convert the file in it";
+        return Err(Error::Unconvertible { path, reason: reason.to_owned() });
     }
     if is_web_page(head) {
         return Err(Error::WebPage { path });

@@ -31,8 +31,8 @@ struct Arguments {
     from: SourceFormat,
 
     /// The normalization that the weights expect, where the source cannot say: vggface-v1,
-    /// vggface-v2, imagenet, torchvision or none [default: vggface-v1, or imagenet where layers are
-    /// named like `block1_conv1`]
+    /// vggface-v2, imagenet, torchvision or none [default: what the source says; torchvision for
+    /// torchvision's pixels; imagenet where layers are named like `block1_conv1`; else vggface-v1]
     #[arg(long)]
     normalization: Option<Normalization>,
 
@@ -49,7 +49,8 @@ struct Arguments {
     #[arg(long)]
     labels: Option<PathBuf>,
 
-    /// A photograph to try the result on before it is written
+    /// A photograph, cropped to the face, to try the result on before it is written: the five
+    /// likeliest identities are printed. Needs fc8; it is a check only with --expect
     #[arg(long, value_name = "IMAGE")]
     verify: Option<PathBuf>,
 

@@ -82,6 +82,13 @@ pub(crate) fn decide(
     naming: Naming,
 ) -> Result<(Pixels, PixelsReason), Error> {
     if let Some(asked) = asked {
+        // What says which normalization it expects was made by this program, and is turned.
+        if source.normalization.is_some() && source.pixels.is_some_and(|said| said != asked) {
+            return Err(Error::Unconvertible {
+                path: path.to_owned(),
+                reason: format!("it takes bgr already, not {asked}; leave `--pixels` out"),
+            });
+        }
         return Ok((asked, PixelsReason::Asked));
     }
     if let Some(pixels) = source.pixels {
@@ -109,7 +116,9 @@ impl fmt::Display for PixelsReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Asked => "as asked for with --pixels",
-            Self::Format => "as files of this kind have it",
+            Self::Format => {
+                "as published files of this kind have it; set --pixels if yours was trained otherwise"
+            }
             Self::Naming => {
                 "as in the published network with these layer names; set --pixels if yours was \
                  trained otherwise"

@@ -19,9 +19,9 @@ use crate::{Error, Format, Normalization, Pixels};
 /// The backend with which Keras saved a file, which decides whether kernels are mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum KerasBackend {
-    /// Mirrored.
+    /// Saved with Keras on Theano: kernels are mirrored.
     Theano,
-    /// Not mirrored.
+    /// Saved with Keras on TensorFlow: kernels are not mirrored.
     Tensorflow,
 }
 

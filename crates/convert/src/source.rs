@@ -63,8 +63,14 @@ impl Source {
     /// Opens a file whose content agrees with the format asked for.
     pub(crate) fn open(path: &Path, from: SourceFormat) -> Result<Self, Error> {
         let failed = |source| Error::Read { path: path.to_owned(), source };
+        if path.is_dir() {
+            return Err(failed(io::Error::other(
+                "it is a folder; name the file of weights in it (of a TensorFlow SavedModel none is \
+                 read: save it with `model.save('x.keras')`)",
+            )));
+        }
         // A pipe would be waited for without end.
-        if fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+        if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
             return Err(failed(io::Error::other("it is no regular file")));
         }
         let mut file = File::open(path).map_err(|source| match source.kind() {

@@ -9,7 +9,7 @@ use preprocess::Normalization;
 use serde_json::json;
 
 use super::{Converted, Layers, Request};
-use crate::findings::Statistics;
+use crate::findings::{self, Statistics};
 use crate::reader::{Reader, SourceMetadata};
 use crate::recognition::{Network, Parameter};
 use crate::source::{Source, inflation_limit};
@@ -60,7 +60,7 @@ impl<'a> Plan<'a> {
                 path: path.to_owned(),
                 reason:
                     "its layers have no names of a published network, and safetensors keeps no \
-                         order of layers; rename them as in weights/README.md"
+                         order of layers; rename its arrays `conv1_1.weight` .. `fc8.bias`, or convert the model as PyTorch saves it"
                         .to_owned(),
             });
         }
@@ -171,6 +171,22 @@ impl<'a> Plan<'a> {
         Ok(statistics)
     }
 
+    /// What looks wrong in the numbers, and in what goes with them.
+    pub(super) fn findings(&self, converted: &[(Converted, Statistics)]) -> Vec<String> {
+        let mut findings = findings::of(converted, self.pixels);
+        let are_torchvisions = self.pixels == Pixels::Torchvision;
+        if are_torchvisions != (self.normalization == Normalization::Torchvision)
+            && self.pixels_reason != PixelsReason::Format
+        {
+            findings.push(format!(
+                "the pixels are {} and the normalization is {}: torchvision's go together, and with \
+                 others it is another network",
+                self.pixels, self.normalization
+            ));
+        }
+        findings
+    }
+
     fn metadata(&self, converted: &[Converted], source_sha256: &str) -> Metadata {
         let layers: Vec<_> = converted
             .iter()
@@ -223,11 +239,10 @@ fn identities(
 ) -> Result<Option<Vec<String>>, Error> {
     let Some(fc8) = kept.iter().find(|parameter| parameter.name == "fc8.weight") else {
         return match labels {
-            Some(_) => Err(Error::Metadata {
+            Some(_) => Err(Error::Unconvertible {
                 path: path.to_owned(),
-                key: "identities",
-                expected: "an `fc8` whose rows they name",
-                found: "labels, but no such layer".to_owned(),
+                reason: "there is no fc8 whose rows labels could name; leave `--labels` out"
+                    .to_owned(),
             }),
             None => Ok(None),
         };
@@ -237,7 +252,7 @@ fn identities(
         Some(names) if names.len() != fc8.shape[0] => Err(Error::Metadata {
             path: path.to_owned(),
             key: "identities",
-            expected: "one name for each row of `fc8.weight`",
+            expected: "one name for each row of `fc8.weight`, from it or from `--labels`",
             found: format!("{} names for {} rows", names.len(), fc8.shape[0]),
         }),
         _ => Ok(names),

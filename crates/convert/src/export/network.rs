@@ -61,7 +61,8 @@ fn folds(run: &Path) -> Result<BTreeMap<usize, PathBuf>, Error> {
 fn in_words(folds: &BTreeMap<usize, PathBuf>) -> String {
     let folds: Vec<String> = folds.keys().map(usize::to_string).collect();
     match folds.as_slice() {
-        [] => "it has no weights of any; `cargo xtask train` makes them".to_owned(),
+        [] => "it has no `fold-00/weights.safetensors`, as `cargo xtask train --out` makes it"
+            .to_owned(),
         [fold] => format!("there is fold {fold}"),
         folds => format!("there are folds {}", folds.join(", ")),
     }

@@ -16,7 +16,7 @@ use self::layout::{Layout, Listed};
 use super::{Contents, Reader, SourceArray, SourceMetadata, guarded, printable};
 use crate::element::{ByteOrder, Element};
 use crate::source::Source;
-use crate::{Error, KerasBackend, Pixels};
+use crate::{Error, KerasBackend, Normalization, Pixels};
 
 /// The largest array that is read: more than twice VGG16's `fc6.weight`.
 pub(super) const MAX_ARRAY_BYTES: usize = 1 << 30;
@@ -54,15 +54,25 @@ fn contents(source: &Source, file: Hdf5File, layout: &Layout) -> Result<Contents
         return Err(Error::NotVgg16 { path: source.path.clone(), misfit, found: compared.summary });
     }
     let Listed { layers, states_flattening, left_out } = layout.layers(source, &file)?;
+    // This project's own exports say it; Keras's files never do.
+    let normalization = own_normalization(&file).map_err(damaged(source))?;
     let metadata = SourceMetadata {
+        normalization,
         pixels: Some(Pixels::Bgr),
         left_out,
-        states_flattening,
+        states_flattening: states_flattening || normalization.is_some(),
         head_misfit: compared.head_misfit,
         not_converted: compared.not_converted,
         ..SourceMetadata::default()
     };
     Ok(Contents { layers, metadata, reader: Box::new(KerasReader { file }) })
+}
+
+/// The normalization that `export::keras` writes beside the weights.
+fn own_normalization(file: &Hdf5File) -> Result<Option<Normalization>, hdf5_reader::error::Error> {
+    let attributes = file.root_group()?.attributes()?;
+    let text = attributes.iter().find(|attribute| attribute.name == "normalization");
+    Ok(text.and_then(|text| text.read_string().ok()).and_then(|text| text.parse().ok()))
 }
 
 impl Reader for KerasReader {

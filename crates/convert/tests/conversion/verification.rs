@@ -90,7 +90,7 @@ fn names_are_stored_beside_fc8() {
     fs::write(&labels, "Ann\nBob\n").unwrap();
     assert!(matches!(convert(&request), Err(Error::Metadata { key: "identities", .. })));
     let base = Request { layers: convert::Layers::Base, verification: None, ..request };
-    assert!(matches!(convert(&base), Err(Error::Metadata { .. })), "no row to be named");
+    assert!(matches!(convert(&base), Err(Error::Unconvertible { .. })), "no row to be named");
 }
 
 #[test]
