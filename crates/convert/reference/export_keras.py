@@ -20,29 +20,16 @@
 For a base, `--layer pool5`. Weights are loaded in the layers' order, then by name.
 """
 
-import argparse
 import os
-import pathlib
-import sys
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import h5py
 import keras
-import numpy
 import tf_keras
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
-TOLERANCE = 1e-4  # of the largest expected value
-BGR_MEANS = {
-    "vggface-v1": [93.5940, 104.7624, 129.1863],
-    "vggface-v2": [91.4953, 103.8827, 131.0912],
-    "imagenet": [103.939, 116.779, 123.68],
-    "torchvision": [103.53, 116.28, 123.675],
-    "none": [0, 0, 0],
-}
+from exported import judge, normalized, parse
 
 
 def network(version, shapes, side):
@@ -64,45 +51,28 @@ def network(version, shapes, side):
 
 
 def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("exported")
-    arguments.add_argument("prepared", type=pathlib.Path)
-    arguments.add_argument("features")
-    arguments.add_argument("--images", type=int, default=40)
-    arguments = arguments.parse_args()
-
-    with h5py.File(arguments.exported) as file:
+    path, rgb, expected = parse()
+    with h5py.File(path) as file:
         names = [name.decode() for name in file.attrs["layer_names"]]
         shapes = {name: file[f"{name}/{name}/kernel:0"].shape for name in names}
         normalization = file.attrs["normalization"].decode()
         if "identities" in file:
             assert len(file["identities"].asstr()[:]) == shapes["fc8"][-1]
 
-    shards = sorted(arguments.prepared.glob("pixels-*.safetensors"))
-    rgb = numpy.concatenate([load_file(shard)["pixels"] for shard in shards])
-    indices = numpy.linspace(0, len(rgb) - 1, min(arguments.images, len(rgb))).round().astype(int)
-    means = numpy.array(BGR_MEANS[normalization], numpy.float32)
-    images = rgb[indices].transpose(0, 2, 3, 1)[..., ::-1].astype(numpy.float32) - means
-
-    with safe_open(arguments.features, "numpy") as file:
-        expected = file.get_tensor("features")[indices].astype(numpy.float64)
+    images = normalized(rgb, normalization).transpose(0, 2, 3, 1)
     if expected.ndim == 4:
         expected = expected.transpose(0, 2, 3, 1)
 
     for version in [keras, tf_keras]:
         for options in [{}, {"by_name": True}]:
             model = network(version, shapes, images.shape[1])
-            model.load_weights(arguments.exported, **options)
+            model.load_weights(path, **options)
             found = model.predict(images, batch_size=5, verbose=0)
-            assert found.shape == expected.shape, (found.shape, expected.shape)
-            difference = numpy.abs(found - expected).max() / numpy.abs(expected).max()
-            print(
+            what = (
                 f"{version.__name__} {version.__version__} {options or 'in order'}, "
-                f"{len(images)} images, outputs {found.shape[1:]}: "
-                f"largest difference {difference:.2e} of the largest"
+                f"{len(images)} images, outputs {found.shape[1:]}"
             )
-            if not difference < TOLERANCE:
-                sys.exit(f"expected below {TOLERANCE}")
+            judge(what, found, expected)
 
 
 if __name__ == "__main__":

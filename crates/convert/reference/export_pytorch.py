@@ -13,26 +13,14 @@
 For a base, `--layer pool5`.
 """
 
-import argparse
 import json
-import pathlib
-import sys
 
-import numpy
 import torch
 from safetensors import safe_open
-from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file
 from torch import nn
 
-TOLERANCE = 1e-4  # of the largest expected value
-BGR_MEANS = {
-    "vggface-v1": [93.5940, 104.7624, 129.1863],
-    "vggface-v2": [91.4953, 103.8827, 131.0912],
-    "imagenet": [103.939, 116.779, 123.68],
-    "torchvision": [103.53, 116.28, 123.675],
-    "none": [0, 0, 0],
-}
+from exported import judge, normalized, parse
 
 
 class Network(nn.Module):
@@ -61,41 +49,25 @@ class Network(nn.Module):
 
 
 def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("exported")
-    arguments.add_argument("prepared", type=pathlib.Path)
-    arguments.add_argument("features")
-    arguments.add_argument("--images", type=int, default=40)
-    arguments = arguments.parse_args()
-
-    weights = load_file(arguments.exported)
-    with safe_open(arguments.exported, "pt") as file:
+    path, rgb, expected = parse()
+    weights = load_file(path)
+    with safe_open(path, "pt") as file:
         metadata = file.metadata()
     network = Network(weights)
     network.load_state_dict(weights, strict=True)
     network.eval()
 
-    shards = sorted(arguments.prepared.glob("pixels-*.safetensors"))
-    rgb = numpy.concatenate([load_arrays(shard)["pixels"] for shard in shards])
-    indices = numpy.linspace(0, len(rgb) - 1, min(arguments.images, len(rgb))).round().astype(int)
-    means = torch.tensor(BGR_MEANS[metadata["normalization"]])
-    images = torch.from_numpy(rgb[indices]).float().flip(1) - means[:, None, None]
-
-    with safe_open(arguments.features, "numpy") as file:
-        expected = file.get_tensor("features")[indices].astype(numpy.float64)
+    images = torch.from_numpy(normalized(rgb, metadata["normalization"]))
     if "identities" in metadata:
         assert len(json.loads(metadata["identities"])) == expected.shape[1]
 
     with torch.inference_mode():
         found = torch.cat([network(some) for some in images.split(5)]).numpy()
-    assert found.shape == expected.shape, (found.shape, expected.shape)
-    difference = numpy.abs(found - expected).max() / numpy.abs(expected).max()
-    print(
+    what = (
         f"torch {torch.__version__}, {len(images)} images of {metadata['input']}, "
-        f"outputs {found.shape[1:]}: largest difference {difference:.2e} of the largest"
+        f"outputs {found.shape[1:]}"
     )
-    if not difference < TOLERANCE:
-        sys.exit(f"expected below {TOLERANCE}")
+    judge(what, found, expected)
 
 
 if __name__ == "__main__":
