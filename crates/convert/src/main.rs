@@ -1,17 +1,14 @@
 //! `convert-weights`: a published file of VGG16's weights to this project's safetensors.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result and errors")]
 
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use convert::{
     Expectation, KerasBackend, Layers, Normalization, Pixels, Request, SourceFormat, Verification,
-    convert,
+    convert, terminal,
 };
-use indicatif::{ProgressBar, ProgressStyle};
-use tracing_subscriber::EnvFilter;
 
 /// Converts a published file of VGG16's weights to this project's safetensors.
 ///
@@ -77,13 +74,7 @@ const EXAMPLES: &str = "Examples:
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .init();
+    terminal::show_events();
     let verification = |image| Verification { image, expectation: arguments.expect };
     let request = Request {
         from: arguments.from,
@@ -95,10 +86,7 @@ fn main() -> ExitCode {
         verification: arguments.verify.map(verification),
         ..Request::new(arguments.file, arguments.out)
     };
-    let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} parameters, {msg}")
-        .expect("the template is well-formed")
-        .progress_chars("=> ");
-    let progress = ProgressBar::no_length().with_style(style);
+    let progress = terminal::parameters_bar();
     let stopped = progress.clone();
     if let Err(error) = ctrlc::set_handler(move || stopped.abandon()) {
         tracing::warn!("Ctrl-C cannot be listened to, and would leave a part behind: {error}");

@@ -9,6 +9,7 @@ mod safetensors;
 mod strided;
 mod torch7;
 
+use std::io::Read;
 use std::path::Path;
 
 use crate::axes::Axes;
@@ -165,6 +166,19 @@ pub(crate) fn open(
 /// Runs another crate's code on untrusted bytes; a panic in it means that they are damaged.
 fn guarded<T>(source: &Source, parse: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     caught(parse).unwrap_or_else(|| Err(source.damaged("the reader failed on it")))
+}
+
+/// The content of an archive's entry, of at most so many bytes, whatever its header claims.
+fn inflated(source: &Source, entry: impl Read, limit: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    entry
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| source.damaged(printable(&error.to_string())))?;
+    if limit < bytes.len() as u64 {
+        return Err(source.damaged(format!("an entry of more than {limit} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Text that may hold parts of an untrusted file, made fit for one line on a terminal.

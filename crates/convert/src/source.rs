@@ -1,12 +1,12 @@
 //! The file to convert: its format, its SHA-256, and any stretch of its bytes.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use model::weights::hexadecimal;
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
@@ -189,12 +189,4 @@ impl Source {
         }
         Err(Error::Changed { path: self.path.clone() })
     }
-}
-
-/// A digest in lower-case hexadecimal.
-pub(crate) fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
 }

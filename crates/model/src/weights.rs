@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 pub use accounting::{LoadReport, WrongShape, take};
 pub use file::WeightsFile;
-pub use writing::{Unnamed, WeightsWriter, write};
+pub use writing::{Unnamed, WeightsWriter, temporary_beside, write};
 
 /// Version of the files that [`write()`] makes and [`WeightsFile::read`] understands.
 pub const FORMAT_VERSION: u32 = 1;
@@ -36,7 +36,7 @@ pub struct Metadata {
 }
 
 /// A digest in lower-case hexadecimal.
-fn hexadecimal(digest: &[u8]) -> String {
+pub fn hexadecimal(digest: &[u8]) -> String {
     use std::fmt::Write as _;
 
     digest.iter().fold(String::new(), |mut text, byte| {

@@ -26,14 +26,4 @@ pub mod setting;
 pub mod training;
 mod whole_file;
 
-use std::fmt::Write as _;
-
 pub use error::Error;
-
-/// A digest in lower-case hexadecimal.
-fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
-}

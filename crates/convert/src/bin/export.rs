@@ -1,13 +1,12 @@
 //! `cargo xtask export`: a run's weights in the forms that other tools read.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use convert::export::{Input, Request, Scores, Target, export};
-use tracing_subscriber::EnvFilter;
+use convert::terminal;
 
 /// Writes a run's weights, or any weights of this project, as ONNX, for Keras or for PyTorch.
 #[derive(Parser)]
@@ -45,13 +44,7 @@ Examples:
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .init();
+    terminal::show_events();
     let request = Request {
         source: arguments.source,
         fold: arguments.fold,

@@ -3,12 +3,12 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use model::weights::{hexadecimal, temporary_beside};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::failed;
 use crate::Error;
-use crate::source::hexadecimal;
 
 /// A file that is being written under another name. Dropped, it is gone.
 pub(super) struct WholeFile {
@@ -21,15 +21,7 @@ pub(super) struct WholeFile {
 impl WholeFile {
     /// Begins a file in the folder of `path`.
     pub(super) fn create(path: &Path) -> Result<Self, Error> {
-        let parent = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        // Readable by whom the umask allows, as any other file that a program makes.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(parent).map_err(|source| failed(path, source))?;
+        let file = temporary_beside(path).map_err(|source| failed(path, source))?;
         let file = BufWriter::new(file);
         Ok(Self { path: path.to_owned(), file, hasher: Sha256::new(), size_bytes: 0 })
     }

@@ -6,9 +6,10 @@ use std::fmt;
 use std::io::{self, Read as _};
 
 use md5::{Digest, Md5};
+use model::weights::hexadecimal;
 
 use crate::SourceFormat;
-use crate::source::{Source, hexadecimal};
+use crate::source::Source;
 
 /// A file of VGG16's weights that somebody publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use zip::{CompressionMethod, ZipArchive};
 use self::objects::{Refusal, Tensor};
 use self::pickle::Pickle;
 use super::strided::{extent, gathered};
-use super::{Contents, Reader, SourceArray, SourceMetadata, guarded, printable};
+use super::{Contents, Reader, SourceArray, SourceMetadata, guarded, inflated, printable};
 use crate::Error;
 use crate::axes::Axes;
 use crate::element::ByteOrder;
@@ -154,15 +154,8 @@ fn archive(source: &Source) -> Result<Archive, Error> {
         .map(Cow::into_owned);
     let pickle = pickle.ok_or_else(|| source.damaged("there is no `data.pkl` in it"))?;
     let root = pickle.strip_suffix("data.pkl").unwrap_or_default();
-    let mut text = Vec::new();
     let entry = archive.by_name(&pickle).map_err(damaged)?;
-    entry
-        .take(MAX_PICKLE_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(|error| source.damaged(printable(&error.to_string())))?;
-    if MAX_PICKLE_BYTES < text.len() as u64 {
-        return Err(source.damaged(format!("its pickle has more than {MAX_PICKLE_BYTES} bytes")));
-    }
+    let text = inflated(source, entry, MAX_PICKLE_BYTES)?;
     let mut byte_order = ByteOrder::LittleEndian;
     if let Ok(entry) = archive.by_name(&format!("{root}byteorder")) {
         let mut word = String::new();

@@ -82,18 +82,10 @@ impl WeightsWriter {
         parameters: Vec<ParameterSpec>,
         room: &Metadata,
     ) -> Result<Self, Error> {
-        let parent = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        // Readable by whom the umask allows, as any other file that a program makes.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let header_bytes = header(&parameters, room).len().next_multiple_of(8);
         let missing = parameters.iter().map(|it| it.shape.iter().product::<usize>()).sum();
         let begin = || {
-            let mut file = BufWriter::new(builder.tempfile_in(parent)?);
+            let mut file = BufWriter::new(temporary_beside(path)?);
             file.seek(SeekFrom::Start(8 + header_bytes as u64))?;
             Ok(file)
         };
@@ -168,6 +160,23 @@ impl Unnamed {
         self.file.persist(&self.path).map_err(|error| failed(&self.path, error.error))?;
         Ok(self.sha256)
     }
+}
+
+/// A temporary file in the folder that `path` is in, to be renamed to it when it is complete. It may
+/// be read by whom the umask allows, as any other file that a program makes.
+///
+/// # Errors
+///
+/// If the folder cannot be written to.
+pub fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 /// SHA-256 of a whole file.

@@ -1,12 +1,13 @@
 //! The name under which features are kept: a digest of everything that they depend on.
 
 use candle_core::{Device, Tensor};
+use model::weights::hexadecimal;
 use model::{Cut, ParameterSpec, Vgg16};
 use preprocess::Normalization;
 use sha2::{Digest, Sha256};
 
 use super::FeatureDtype;
-use crate::{Error, hexadecimal};
+use crate::Error;
 
 /// Raised whenever kernels, layers or normalizations change what they give, so that features of
 /// the old arithmetic are not taken for those of the new.

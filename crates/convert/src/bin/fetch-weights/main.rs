@@ -3,26 +3,17 @@
 
 mod arguments;
 
-use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use arguments::Arguments;
 use clap::Parser;
 use convert::fetch::{Order, Patience, Publication, fetch};
-use convert::{Request, convert};
-use indicatif::{ProgressBar, ProgressStyle};
-use tracing_subscriber::EnvFilter;
+use convert::{Request, convert, terminal};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .init();
+    terminal::show_events();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -39,7 +30,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let url = arguments.url.unwrap_or_else(|| publication.url.to_owned());
     let order = Order { publication, url, folder: arguments.dir, now: SystemTime::now() };
-    let progress = bar("[{bar:30}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left");
+    let progress = terminal::bytes_bar();
     let fetched = fetch(&order, &Patience::default(), &progress);
     progress.finish_and_clear();
     let fetched = fetched?;
@@ -50,7 +41,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         println!("next           cargo xtask convert-weights {file} --out {weights}");
         return Ok(());
     }
-    let progress = bar("[{bar:30}] {pos}/{len} parameters, {msg}");
+    let progress = terminal::parameters_bar();
     let conversion = convert(&Request::new(&fetched.file, &out), &progress);
     progress.finish_and_clear();
     let conversion = conversion?;
@@ -60,9 +51,4 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         "next           cargo xtask train --data data/lfw-224 --weights {weights} --out runs/lfw"
     );
     Ok(())
-}
-
-fn bar(template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
-    ProgressBar::no_length().with_style(style.progress_chars("=> "))
 }

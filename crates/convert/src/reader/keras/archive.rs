@@ -7,9 +7,9 @@ use hdf5_reader::storage::{BytesStorage, DynStorage, RangeRequestStorage};
 use serde_json::Value;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::super::printable;
 use super::configuration;
 use crate::Error;
+use crate::reader::{inflated, printable};
 use crate::source::{Source, inflation_limit};
 
 /// The largest configuration that is read.
@@ -52,17 +52,4 @@ pub(super) fn open(source: &Source) -> Result<(DynStorage, Value), Error> {
         Ok(bytes)
     };
     Ok((Arc::new(RangeRequestStorage::new(size, read)), configuration))
-}
-
-/// The content of an entry, of at most so many bytes, whatever its header claims.
-fn inflated(source: &Source, entry: impl Read, limit: u64) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    entry
-        .take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| source.damaged(printable(&error.to_string())))?;
-    if limit < bytes.len() as u64 {
-        return Err(source.damaged(format!("an entry of more than {limit} bytes")));
-    }
-    Ok(bytes)
 }
