@@ -8,33 +8,7 @@ use super::{SourceArray, SourceLayer, printable};
 use crate::axes::{Axes, DenseAxes, Flattening};
 use crate::onnx::{GraphProto, NodeProto, TensorProto};
 
-/// Operations that may stand in a network behind what is done to its input.
-const ALLOWED: [&str; 22] = [
-    "Conv",
-    "Gemm",
-    "MatMul",
-    "Add",
-    "Relu",
-    "MaxPool",
-    "AveragePool",
-    "Flatten",
-    "Reshape",
-    "Transpose",
-    "Dropout",
-    "Softmax",
-    "LogSoftmax",
-    "Constant",
-    "Identity",
-    "Cast",
-    "Shape",
-    "Gather",
-    "Slice",
-    "Concat",
-    "Squeeze",
-    "Unsqueeze",
-];
-
-/// Those that may stand between two layers; the others work on shapes or scores.
+/// Operations that may stand between two layers.
 const BETWEEN_LAYERS: [&str; 12] = [
     "Add",
     "Relu",
@@ -48,6 +22,21 @@ const BETWEEN_LAYERS: [&str; 12] = [
     "Cast",
     "Squeeze",
     "Unsqueeze",
+];
+
+/// What else may stand in a network behind what is done to its input: the layers, their arrays, and
+/// work on shapes or scores.
+const ELSEWHERE: [&str; 10] = [
+    "Conv",
+    "Gemm",
+    "MatMul",
+    "Softmax",
+    "LogSoftmax",
+    "Constant",
+    "Shape",
+    "Gather",
+    "Slice",
+    "Concat",
 ];
 
 /// Those that only move the input about, in whole.
@@ -115,7 +104,9 @@ impl<'a> Graph<'a> {
 
     /// Convolutions and dense layers, in their order.
     pub(super) fn layers(&self) -> Result<Vec<SourceLayer>, String> {
-        let others = self.behind_preparation().find(|(_, node)| !ALLOWED.contains(&node.op_type()));
+        let is_known =
+            |operation: &str| BETWEEN_LAYERS.contains(&operation) || ELSEWHERE.contains(&operation);
+        let others = self.behind_preparation().find(|(_, node)| !is_known(node.op_type()));
         if let Some((_, node)) = others {
             return Err(format!("{} is no part of VGG16", named(node)));
         }
