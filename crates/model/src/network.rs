@@ -270,6 +270,18 @@ impl Vgg16 {
             .collect()
     }
 
+    /// The parameters of the named layers, trainable or not, in the network's order.
+    pub fn variables_of(&self, layer_names: &BTreeSet<String>) -> Vec<(&str, &Var)> {
+        self.layers
+            .iter()
+            .zip(&self.affine)
+            .filter(|(layer, _)| layer_names.contains(&layer.name))
+            .filter_map(|(_, affine)| affine.as_ref())
+            .flat_map(Affine::parameters)
+            .map(|parameter| (parameter.name.as_str(), &parameter.var))
+            .collect()
+    }
+
     /// The last cut whose activations do not change while the network learns.
     ///
     /// It lies before the first trainable layer, but behind no dropout: that one's output is

@@ -78,6 +78,21 @@ pub enum Error {
         /// Its value now.
         expected: String,
     },
+    /// A fold's checkpoint is of another run or program.
+    #[error(
+        "{path} is of another run: {what} is {found} there, {expected} now; go on with what it \
+         was begun with, or delete it to begin the fold anew"
+    )]
+    OtherCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// Its value in the checkpoint.
+        found: String,
+        /// Its value now.
+        expected: String,
+    },
     /// The output folder cannot be used.
     #[error("{path}: {problem}")]
     Output {
@@ -131,20 +146,8 @@ pub enum Error {
         learning_rate: f64,
     },
     /// Ctrl-C.
-    #[error(
-        "interrupted in fold {fold}; the folds that are done are kept, the same command goes on \
-         with the others"
-    )]
+    #[error("interrupted in fold {fold}; the same command goes on from where it stopped")]
     Interrupted {
-        /// The fold that was not finished, from 0.
-        fold: usize,
-    },
-    /// Ctrl-C in a run of one model through all folds.
-    #[error(
-        "interrupted in fold {fold}; this recipe takes one model through all folds, so the run \
-         cannot go on from here: start again with another --out"
-    )]
-    InterruptedOneModel {
         /// The fold that was not finished, from 0.
         fold: usize,
     },

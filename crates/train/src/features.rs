@@ -11,7 +11,7 @@ pub use dtype::FeatureDtype;
 pub use export::{Config, export};
 pub use file::{FeatureFile, FeatureMetadata, FeatureWriter};
 pub use key::feature_key;
-pub(crate) use key::network_sha256;
+pub(crate) use key::{ARITHMETIC_VERSION, network_sha256};
 
 use std::collections::BTreeMap;
 

@@ -23,6 +23,7 @@ pub mod recipe;
 pub mod run;
 pub mod schedule;
 pub mod setting;
+mod tensor_file;
 pub mod training;
 mod whole_file;
 

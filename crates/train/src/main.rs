@@ -6,6 +6,7 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -69,6 +70,9 @@ struct Arguments {
     /// auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// Minutes that a crash may cost inside an epoch: how old the last checkpoint may become
+    #[arg(long, value_name = "MINUTES", default_value_t = 5.0, value_parser = minutes)]
+    checkpoint_every: f64,
     /// Where the frozen layers' output is kept [default: DIR-features, beside the data]
     #[arg(long, value_name = "DIR")]
     features_dir: Option<PathBuf>,
@@ -130,6 +134,14 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
         selected: arguments.fold,
         seed: arguments.seed,
         device: arguments.device,
+        checkpoint_every: Duration::from_secs_f64(60.0 * arguments.checkpoint_every),
     };
     Ok(table(&training::run(&config, &Interrupt::on_signal()?)?))
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("expected a number of minutes, at least 0".to_owned()),
+    }
 }

@@ -15,7 +15,7 @@ use model::Gradient;
 
 pub use config::{Adam, Clip, OptimizerConfig, RmsProp, Sgd};
 
-use crate::{Error, setting::Threshold};
+use crate::{Error, setting::Threshold, tensor_file::Values};
 
 /// Applies gradients to parameters, and remembers what its configuration needs of them.
 ///
@@ -53,6 +53,55 @@ impl Optimizer {
     /// An optimizer that has done no step.
     pub fn new(config: OptimizerConfig) -> Self {
         Optimizer { config, steps: 0, state: BTreeMap::new() }
+    }
+
+    /// Goes on from the moments that another has left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tensor`] if the device fails.
+    pub(crate) fn restore(
+        config: OptimizerConfig,
+        steps: u32,
+        momentum: BTreeMap<String, Tensor>,
+        mut velocity: BTreeMap<String, Tensor>,
+    ) -> Result<Self, Error> {
+        let mut state = BTreeMap::new();
+        for (name, momentum) in momentum {
+            let Some(velocity) = velocity.remove(&name) else { continue };
+            let restored = if momentum.device().is_cpu() {
+                let values = |tensor: Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+                let (momentum, velocity) = (values(momentum)?, values(velocity)?);
+                ParameterState::InPlace(Moments { momentum, velocity })
+            } else {
+                ParameterState::OnTensors(Moments { momentum, velocity })
+            };
+            state.insert(name, restored);
+        }
+        Ok(Optimizer { config, steps, state })
+    }
+
+    /// Steps done.
+    pub(crate) fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// Each parameter's moments: `momentum` or `velocity`, the parameter's name, the values.
+    pub(crate) fn moments(&self) -> Vec<(&'static str, &str, Values<'_>)> {
+        let mut moments = Vec::new();
+        for (name, state) in &self.state {
+            let (momentum, velocity) = match state {
+                ParameterState::InPlace(Moments { momentum, velocity }) => {
+                    (Values::Slice(momentum), Values::Slice(velocity))
+                }
+                ParameterState::OnTensors(Moments { momentum, velocity }) => {
+                    (Values::Tensor(momentum.clone()), Values::Tensor(velocity.clone()))
+                }
+            };
+            moments.push(("momentum", name.as_str(), momentum));
+            moments.push(("velocity", name.as_str(), velocity));
+        }
+        moments
     }
 
     /// Moves each variable, in place, by its gradient.

@@ -6,10 +6,10 @@ mod records;
 mod summary;
 mod table;
 
-pub(crate) use folder::FORMAT_VERSION;
+pub(crate) use folder::{FORMAT_VERSION, fold_path};
 pub use folder::{RunFolder, RunIdentity};
 pub use predictions::predictions_csv;
-pub use records::{EpochRecord, Record, RecordLog, StepRecord};
+pub use records::{EpochRecord, Kept, Record, RecordLog, StepRecord};
 pub use summary::{
     Baselines, DatasetSummary, FoldSummary, RunDescription, Summary, WeightsSummary,
 };

@@ -1,6 +1,9 @@
 //! The training itself: what starts, the stages of a fold, the folds of a run.
 
 mod batches;
+mod checkpoint;
+mod checkpoints;
+mod config;
 mod evaluation;
 mod experiment;
 mod fold;
@@ -8,12 +11,18 @@ mod initial_weights;
 mod inputs;
 mod interrupt;
 mod plan;
+mod resume;
 mod stage;
+mod start;
+mod state;
+mod stopwatch;
 mod streams;
 
 pub(crate) use batches::for_each_batch;
-pub use experiment::{Config, WeightsChoice, run};
-pub(crate) use experiment::{Experiment, file_normalization};
+pub use config::{Config, WeightsChoice};
+pub(crate) use experiment::Experiment;
+pub use experiment::run;
 pub(crate) use initial_weights::refuse_wrong_shapes;
 pub use inputs::Inputs;
 pub use interrupt::Interrupt;
+pub(crate) use start::file_normalization;

@@ -7,13 +7,14 @@ use std::{
     sync::Mutex,
 };
 
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::TensorInfo;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::FeatureDtype;
 use crate::{
     Error,
+    tensor_file::TensorFile,
     whole_file::{create_beside, finish, hold},
 };
 
@@ -61,20 +62,19 @@ impl FeatureFile {
     /// file, or one of other features.
     pub fn open(path: &Path, expected: &FeatureMetadata) -> Result<Self, Error> {
         let broken = |problem: String| Error::Format { path: path.to_owned(), problem };
-        let Opened { file, length, header_bytes, metadata } = Opened::at(path)?;
-        let word = |name| metadata.metadata().as_ref().and_then(|words| words.get(name));
-        let version = word("format_version").map(String::as_str);
+        let opened = TensorFile::open(path)?;
+        let version = opened.word("format_version");
         if version != Some(FORMAT_VERSION) {
             return Err(broken(format!(
                 "has format_version {}, expected {FORMAT_VERSION}; delete it",
                 version.unwrap_or("none")
             )));
         }
-        let found = word("key");
-        if found != Some(&expected.key) {
+        if opened.word("key") != Some(expected.key.as_str()) {
             return Err(broken("holds other features than its name says; delete it".to_owned()));
         }
-        let Some(TensorInfo { dtype: found, shape, data_offsets }) = metadata.info("features")
+        let Some(TensorInfo { dtype: found, shape, data_offsets }) =
+            opened.metadata.info("features")
         else {
             return Err(broken("has no tensor `features`; delete it".to_owned()));
         };
@@ -82,30 +82,21 @@ impl FeatureFile {
         if *found != dtype.in_file() {
             return Err(broken(format!("holds {found:?} features, expected {dtype}; delete it")));
         }
-        let end = metadata.info("labels").map_or(data_offsets.1, |labels| labels.data_offsets.1);
-        let first_byte = 8 + header_bytes + data_offsets.0 as u64;
-        let expected_length = 8 + header_bytes + end as u64;
-        if length != expected_length {
-            return Err(broken(format!(
-                "truncated: found {length} bytes, expected {expected_length}; delete it"
-            )));
-        }
+        opened.check_length()?;
         Ok(Self {
             path: path.to_owned(),
-            file: Mutex::new(file),
-            first_byte,
+            first_byte: opened.first_byte + data_offsets.0 as u64,
             images: shape[0],
             shape: shape[1..].to_vec(),
+            file: Mutex::new(opened.file),
             dtype,
         })
     }
 
     /// Whether a file of features is there, of whatever features.
     pub(super) fn is_at(path: &Path) -> bool {
-        Opened::at(path).is_ok_and(|opened| {
-            let words = opened.metadata.metadata().as_ref();
-            opened.metadata.info("features").is_some()
-                && words.is_some_and(|words| words.contains_key("layer"))
+        TensorFile::open(path).is_ok_and(|opened| {
+            opened.metadata.info("features").is_some() && opened.word("layer").is_some()
         })
     }
 
@@ -153,35 +144,6 @@ impl FeatureFile {
             self.dtype.decode(of_image, |bytes| file.read_exact(bytes)).map_err(failed)?;
         }
         Ok(features)
-    }
-}
-
-/// A file with its header read.
-struct Opened {
-    file: File,
-    /// Of the file, in bytes.
-    length: u64,
-    header_bytes: u64,
-    metadata: Metadata,
-}
-
-impl Opened {
-    fn at(path: &Path) -> Result<Self, Error> {
-        let broken = |problem: String| Error::Format { path: path.to_owned(), problem };
-        let failed = |source| Error::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        let mut prefix = [0; 8];
-        let is_short = file.read_exact(&mut prefix).is_err();
-        let header_bytes = u64::from_le_bytes(prefix);
-        if is_short || length.saturating_sub(8) < header_bytes {
-            return Err(broken(format!("truncated at {length} bytes; delete it")));
-        }
-        let mut header = Vec::new();
-        (&mut file).take(header_bytes).read_to_end(&mut header).map_err(failed)?;
-        let metadata = serde_json::from_slice(&header)
-            .map_err(|cause| broken(format!("not a features file ({cause}); delete it")))?;
-        Ok(Self { file, length, header_bytes, metadata })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::Error;
 
 /// Raised whenever kernels, layers or normalizations change what they give, so that features of
 /// the old arithmetic are not taken for those of the new.
-const ARITHMETIC_VERSION: &str = "2";
+pub(crate) const ARITHMETIC_VERSION: &str = "2";
 
 /// Digest of what the features at `cut` depend on: the data, the normalization, every parameter
 /// below the cut, the device, the type in which they are kept, and the versions of this program and of its arithmetic.

@@ -9,7 +9,12 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{FoldSummary, RunDescription, Summary};
-use crate::{Error, folds::SplitKind, recipe::Recipe, whole_file::write_whole};
+use crate::{
+    Error,
+    folds::SplitKind,
+    recipe::Recipe,
+    whole_file::{remove_abandoned, write_whole},
+};
 
 /// Version of a run's files.
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -32,6 +37,47 @@ pub struct RunIdentity {
     pub num_folds: usize,
     /// Of every random stream.
     pub seed: u32,
+}
+
+impl RunIdentity {
+    /// The first thing in which another run differs: what, its value here, its value there.
+    pub(crate) fn difference_from(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let words = |run: &Self| {
+            [
+                ("the format version", run.format_version.to_string()),
+                ("the data's SHA-256", run.data_sha256.clone()),
+                ("the weights' SHA-256", run.weights_sha256.clone()),
+                ("the split", run.split.to_string()),
+                ("the number of folds", run.num_folds.to_string()),
+                ("the seed", run.seed.to_string()),
+            ]
+        };
+        for ((what, here), (_, there)) in words(self).into_iter().zip(words(other)) {
+            if here != there {
+                return Some((what, here, there));
+            }
+        }
+        self.difference_of_recipe(other)
+    }
+
+    /// Recipes are the same if they mean the same: an older version may have left out or written out
+    /// other defaults.
+    fn difference_of_recipe(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let meaning = |text: &str| {
+            let recipe = Recipe::parse("recipe.toml", text).map(|recipe| recipe.to_toml());
+            recipe.unwrap_or_else(|_| text.to_owned())
+        };
+        let (here, there) = (meaning(&self.recipe), meaning(&other.recipe));
+        if here == there {
+            return None;
+        }
+        let mut lines = here.lines().zip(there.lines());
+        let (here, there) = match lines.find(|(here, there)| here != there) {
+            Some((here, there)) => (format!("`{here}`"), format!("`{there}`")),
+            None => ("of another length".to_owned(), "longer or shorter".to_owned()),
+        };
+        Some(("the recipe", here, there))
+    }
 }
 
 /// A run's folder, locked against other processes while this value lives.
@@ -74,9 +120,12 @@ impl RunFolder {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         let is_same = identity_path.exists()
-            && match check_same(path, &read_json(&identity_path)?, identity) {
-                Err(_) if !has_begun(path) => false,
-                result => result.map(|()| true)?,
+            && match read_json::<RunIdentity>(&identity_path)?.difference_from(identity) {
+                None => true,
+                Some(_) if !has_begun(path) => false,
+                Some((what, found, expected)) => {
+                    return Err(Error::OtherRun { path: path.to_owned(), what, found, expected });
+                }
             };
         if !is_same {
             write_whole(&path.join("recipe.toml"), identity.recipe.as_bytes())?;
@@ -90,6 +139,11 @@ impl RunFolder {
             }
         }
         Ok(Self { path: path.to_owned(), done, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The results of the folds that are done, by fold.
@@ -112,6 +166,16 @@ impl RunFolder {
         std::fs::create_dir_all(&path)
             .map_err(|source| Error::Write { path: path.clone(), source })?;
         Ok(path)
+    }
+
+    /// The folder of a fold that is to be trained, without what a killed process has left half-written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the disk fails.
+    pub(crate) fn clean_fold_folder(&self, fold: usize) -> Result<(), Error> {
+        let path = self.fold_folder(fold)?;
+        remove_abandoned(&path).map_err(|source| Error::Write { path, source })
     }
 
     /// Marks a fold as done, after its other files are written.
@@ -141,7 +205,8 @@ impl RunFolder {
     }
 }
 
-fn fold_path(path: &Path, fold: usize) -> PathBuf {
+/// The folder of a fold in that of its run.
+pub(crate) fn fold_path(path: &Path, fold: usize) -> PathBuf {
     path.join(format!("fold-{fold:02}"))
 }
 
@@ -155,44 +220,6 @@ fn has_begun(path: &Path) -> bool {
                 .filter_map(Result::ok)
                 .any(|entry| is_of_run(&entry.file_name().to_string_lossy()))
         })
-}
-
-fn check_same(path: &Path, found: &RunIdentity, expected: &RunIdentity) -> Result<(), Error> {
-    let differences = [
-        (
-            "the format version",
-            found.format_version.to_string(),
-            expected.format_version.to_string(),
-        ),
-        ("the data's SHA-256", found.data_sha256.clone(), expected.data_sha256.clone()),
-        ("the weights' SHA-256", found.weights_sha256.clone(), expected.weights_sha256.clone()),
-        ("the split", found.split.to_string(), expected.split.to_string()),
-        ("the number of folds", found.num_folds.to_string(), expected.num_folds.to_string()),
-        ("the seed", found.seed.to_string(), expected.seed.to_string()),
-    ];
-    for (what, found, expected) in differences {
-        if found != expected {
-            return Err(Error::OtherRun { path: path.to_owned(), what, found, expected });
-        }
-    }
-    check_same_recipe(path, &found.recipe, &expected.recipe)
-}
-
-/// Recipes are the same if they mean the same: an older version may have left out or written out
-/// other defaults.
-fn check_same_recipe(path: &Path, found: &str, expected: &str) -> Result<(), Error> {
-    let meaning = |text: &str| Recipe::parse("recipe.toml", text).map(|recipe| recipe.to_toml());
-    let found = meaning(found).unwrap_or_else(|_| found.to_owned());
-    let expected = meaning(expected)?;
-    if found == expected {
-        return Ok(());
-    }
-    let mut lines = found.lines().zip(expected.lines());
-    let (found, expected) = match lines.find(|(found, expected)| found != expected) {
-        Some((found, expected)) => (format!("`{found}`"), format!("`{expected}`")),
-        None => ("of another length".to_owned(), "longer or shorter".to_owned()),
-    };
-    Err(Error::OtherRun { path: path.to_owned(), what: "the recipe", found, expected })
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {

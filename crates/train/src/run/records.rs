@@ -1,7 +1,7 @@
 //! `metrics.jsonl`: one record a line, appended as training goes on.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -72,6 +72,15 @@ impl Record {
     }
 }
 
+/// How many of a fold's records are kept when a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// All: the fold is done.
+    All,
+    /// The first ones: its checkpoint knows no others.
+    First(usize),
+}
+
 /// The open `metrics.jsonl`.
 #[derive(Debug)]
 pub struct RecordLog {
@@ -80,29 +89,57 @@ pub struct RecordLog {
 }
 
 impl RecordLog {
-    /// Opens the log, keeping only the records of these folds: a fold that was broken off starts
-    /// anew and leaves no doubles, and a line that a crash cut short goes.
+    /// Opens the log, keeping of each fold's records as many as `kept` says, the first ones: those
+    /// behind a fold's checkpoint are written again, and a line that a crash cut short goes.
     ///
     /// # Errors
     ///
-    /// [`Error::Read`] or [`Error::Write`] if the disk fails.
-    pub fn open(path: &Path, folds_done: &BTreeSet<usize>) -> Result<Self, Error> {
+    /// [`Error::Format`] if there are fewer, [`Error::Read`] or [`Error::Write`] if the disk fails.
+    pub fn open(path: &Path, kept: &BTreeMap<usize, Kept>) -> Result<Self, Error> {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
         };
-        let is_kept = |line: &&str| {
-            serde_json::from_str::<Record>(line)
-                .is_ok_and(|record| folds_done.contains(&record.fold()))
+        let mut left = kept.clone();
+        let mut is_kept = |line: &&str| {
+            let Ok(record) = serde_json::from_str::<Record>(line) else { return false };
+            match left.get_mut(&record.fold()) {
+                None | Some(Kept::First(0)) => false,
+                Some(Kept::All) => true,
+                Some(Kept::First(count)) => {
+                    *count -= 1;
+                    true
+                }
+            }
         };
-        let kept: String = text.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
-        if kept != text {
-            write_whole(path, kept.as_bytes())?;
+        let rest: String =
+            text.lines().filter(&mut is_kept).flat_map(|line| [line, "\n"]).collect();
+        let is_short = |kept: &Kept| matches!(kept, Kept::First(1..));
+        if let Some((fold, _)) = left.iter().find(|(_, kept)| is_short(kept)) {
+            return Err(Error::Format {
+                path: path.to_owned(),
+                problem: format!(
+                    "lacks records that fold {fold}'s checkpoint counts on; delete the \
+                     checkpoint to begin the fold anew"
+                ),
+            });
+        }
+        if rest != text {
+            write_whole(path, rest.as_bytes())?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
         Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// A second handle of the file, to wait for the disk with.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the system has none left.
+    pub(crate) fn handle(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 
     /// Appends a record as one whole line.
@@ -137,22 +174,32 @@ mod tests {
     }
 
     #[test]
-    fn records_of_unfinished_folds_and_torn_lines_go() {
+    fn records_behind_a_checkpoint_and_torn_lines_go() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let mut log = RecordLog::open(&path, &BTreeSet::new()).unwrap();
-        for record in [step(0, 1), step(1, 1)] {
+        let mut log = RecordLog::open(&path, &BTreeMap::new()).unwrap();
+        for record in [step(0, 1), step(1, 1), step(2, 1), step(2, 2), step(2, 3)] {
             log.append(&record).unwrap();
         }
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str(r#"{"kind":"step","fold":0,"#);
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, &text).unwrap();
 
-        let mut log = RecordLog::open(&path, &BTreeSet::from([0])).unwrap();
+        let kept = BTreeMap::from([(0, Kept::All), (2, Kept::First(2))]);
+        let mut log = RecordLog::open(&path, &kept).unwrap();
         log.append(&step(1, 2)).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let records: Vec<Record> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(records, [step(0, 1), step(1, 2)]);
+        assert_eq!(records, [step(0, 1), step(2, 1), step(2, 2), step(1, 2)]);
+    }
+
+    #[test]
+    fn records_that_a_checkpoint_counts_on_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        RecordLog::open(&path, &BTreeMap::new()).unwrap().append(&step(2, 1)).unwrap();
+        let refused = RecordLog::open(&path, &BTreeMap::from([(2, Kept::First(2))]));
+        assert!(matches!(refused, Err(Error::Format { .. })), "{refused:?}");
     }
 }

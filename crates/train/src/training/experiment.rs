@@ -2,24 +2,23 @@
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
-use candle_core::Device;
-use model::{Architecture, Classifier, Cut, Vgg16, WeightsFile};
+use model::{Cut, Vgg16};
 use preprocess::{Normalization, Prepared};
 
 use super::{
-    Inputs, Interrupt,
+    Config, Inputs, Interrupt,
+    checkpoints::Checkpoints,
     fold::train_fold,
-    initial_weights::{InitialWeights, initial_weights},
     plan::{StagePlan, plan},
+    resume::Resume,
+    stage::Session,
+    start::Start,
 };
 use crate::{
     Error,
-    device::DeviceChoice,
     features::{FeatureCache, FeatureFile},
     folds::{Fold, folds, warning},
     recipe::Recipe,
@@ -28,41 +27,6 @@ use crate::{
         WeightsSummary,
     },
 };
-
-/// What to train, on what, and where to.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// A prepared set.
-    pub data: PathBuf,
-    /// What to start from.
-    pub weights: WeightsChoice,
-    /// The run's folder.
-    pub out: PathBuf,
-    /// Where features are kept; the prepared set's path with `-features` if not given.
-    pub features: Option<PathBuf>,
-    /// Name or path of the recipe, for messages and the summary.
-    pub recipe_name: String,
-    /// The recipe.
-    pub recipe: Recipe,
-    /// Folds of the split.
-    pub num_folds: usize,
-    /// Which of them to train; all if empty.
-    pub selected: Vec<usize>,
-    /// Of every random stream.
-    pub seed: u32,
-    /// Where the arithmetic runs.
-    pub device: DeviceChoice,
-}
-
-/// What a run starts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WeightsChoice {
-    /// A safetensors file made by `convert-weights` or by a run.
-    File(PathBuf),
-    /// Values from the seed: He-uniform convolutions, the first for inputs that deviate as pixels
-    /// do, and a Glorot-uniform head as Keras's.
-    Random,
-}
 
 /// What all folds of a run share.
 pub(crate) struct Experiment<'a> {
@@ -85,14 +49,6 @@ impl Experiment<'_> {
             Some(file) => Inputs::Features(file),
             None => Inputs::plain(self.prepared, self.normalization),
         }
-    }
-}
-
-impl FromStr for WeightsChoice {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if text == "random" { Self::Random } else { Self::File(PathBuf::from(text)) })
     }
 }
 
@@ -139,7 +95,8 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             .and_then(|stage| stage.early_stopping)
             .is_some_and(|stopping| stopping.restore_best_weights),
     };
-    let mut folder = RunFolder::open(&config.out, &identity(config, &description))?;
+    let run = identity(config, &description);
+    let mut folder = RunFolder::open(&config.out, &run)?;
     let to_train = to_train(config, &folder, &folds)?;
     if !to_train.is_empty() {
         prepared.verify()?;
@@ -153,133 +110,41 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             seed: config.seed,
             interrupt,
         };
-        let done = folder.done().keys().copied().collect();
-        let mut log = RecordLog::open(&folder.metrics_path(), &done)?;
-        let mut momenta: Vec<_> = plans.iter().map(|_| None).collect();
+        let checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);
+        let log =
+            RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), &folds)?)?;
+        let mut session = Session { log, checkpoints };
+        let mut last = None;
         for fold in to_train {
             if config.recipe.fresh_model_per_fold {
                 network = start.network(&device)?;
-                momenta.fill_with(|| None);
             }
+            let resume = Resume { config, plans: &plans, folder: &folder, fold };
+            let mut state = resume.state(&mut network, last.take(), &mut session)?;
             let result = train_fold(
                 &experiment,
                 &plans,
                 fold,
                 &mut network,
-                &mut momenta,
-                &mut log,
+                &mut state,
+                &mut session,
                 &folder,
-            )
-            .map_err(|error| match error {
-                Error::Interrupted { fold } if !config.recipe.fresh_model_per_fold => {
-                    Error::InterruptedOneModel { fold }
-                }
-                other => other,
-            })?;
+            )?;
+            if !config.recipe.fresh_model_per_fold {
+                session.checkpoints.write(&network, &state, &session.log)?;
+                session.checkpoints.wait()?;
+                session.checkpoints.supersede(fold.index);
+                last = Some(state);
+            }
             folder.finish_fold(result)?;
+            if config.recipe.fresh_model_per_fold || folder.done().len() == folds.len() {
+                session.checkpoints.remove(fold.index)?;
+            }
             folder.summarize(&description)?;
         }
     }
     // Anew also where nothing was left to do: the last run may have been killed before it.
     folder.summarize(&description)
-}
-
-/// What every fold starts from.
-struct Start {
-    architecture: Architecture,
-    initial: InitialWeights,
-    normalization: Normalization,
-    weights: WeightsSummary,
-}
-
-impl Start {
-    fn new(config: &Config, prepared: &Prepared) -> Result<Self, Error> {
-        let num_classes = prepared.identities().len();
-        if num_classes < 2 {
-            return Err(Error::Data {
-                path: config.data.clone(),
-                problem: format!("has {num_classes} people, expected at least 2"),
-            });
-        }
-        let file = match &config.weights {
-            WeightsChoice::File(path) => Some(WeightsFile::read(path)?),
-            WeightsChoice::Random => None,
-        };
-        let of_file = file.as_ref().map(WeightsFile::widths).transpose()?;
-        let architecture = Architecture {
-            widths: config.recipe.widths(&config.recipe_name, of_file)?,
-            side_px: prepared.side_px(),
-            classifier: Some(Classifier { head: config.recipe.head, num_classes }),
-        };
-        let initial = initial_weights(
-            &architecture,
-            &config.recipe,
-            file.as_ref(),
-            prepared.identities(),
-            config.seed,
-        )?;
-        let normalization = match &file {
-            Some(file) => file_normalization(file)?,
-            None => Normalization::VggfaceV1,
-        };
-        let random = "random".to_owned();
-        let weights = WeightsSummary {
-            path: file.as_ref().map_or(random.clone(), |f| f.path().display().to_string()),
-            sha256: file.as_ref().map_or(random, |file| file.sha256().to_owned()),
-            normalization: normalization.to_string(),
-        };
-        Ok(Self { architecture, initial, normalization, weights })
-    }
-
-    /// Says what was taken from where: weights that were silently not loaded are a classic.
-    fn report(&self) {
-        let count = |new: bool| -> usize {
-            let is_counted = |name: &&String| self.initial.new.contains(name) == new;
-            let tensors = &self.initial.tensors;
-            tensors.keys().filter(is_counted).map(|name| tensors[name].elem_count()).sum()
-        };
-        tracing::info!(
-            "weights: {} parameters from {}, {} new ({})",
-            count(false),
-            self.weights.path,
-            count(true),
-            match layers(&self.initial.new).as_str() {
-                "" => "none",
-                names => names,
-            }
-        );
-        if !self.initial.unused.is_empty() {
-            tracing::info!(
-                "in the weights file, but not used: {}; head = \"vggface\" takes fc6 and fc7 from it",
-                layers(&self.initial.unused)
-            );
-        }
-    }
-
-    /// A model with the initial weights.
-    fn network(&self, device: &Device) -> Result<Vgg16, Error> {
-        Ok(Vgg16::new(self.architecture, self.initial.tensors.clone(), device)?)
-    }
-}
-
-/// The layers of these parameters, each once.
-fn layers(parameters: &[String]) -> String {
-    let mut layers: Vec<&str> =
-        parameters.iter().filter_map(|name| name.split('.').next()).collect();
-    layers.dedup();
-    layers.join(", ")
-}
-
-/// The normalization that a weights file asks for.
-pub(crate) fn file_normalization(file: &WeightsFile) -> Result<Normalization, Error> {
-    let name = &file.metadata().normalization;
-    name.parse().map_err(|_| Error::Weights {
-        path: file.path().to_owned(),
-        problem: format!(
-            "asks for the normalization `{name}`, expected vggface-v1, vggface-v2, imagenet or \
-             none; convert the published file again"
-        ),
-    })
 }
 
 fn check_selection(config: &Config) -> Result<(), Error> {
@@ -306,7 +171,7 @@ fn identity(config: &Config, description: &RunDescription) -> RunIdentity {
 ///
 /// # Errors
 ///
-/// [`Error::Output`] if some are done although one model goes through all.
+/// [`Error::Output`] if one model goes through all and has been through a later one already.
 fn to_train<'f>(
     config: &Config,
     folder: &RunFolder,
@@ -316,23 +181,31 @@ fn to_train<'f>(
         |fold: &&Fold| config.selected.is_empty() || config.selected.contains(&fold.index);
     let (done, to_train): (Vec<&Fold>, Vec<&Fold>) =
         folds.iter().filter(is_selected).partition(|fold| folder.done().contains_key(&fold.index));
-    if !config.recipe.fresh_model_per_fold && !to_train.is_empty() && !folder.done().is_empty() {
+    for fold in done {
+        tracing::info!("fold {} is done already", fold.index);
+    }
+    if config.recipe.fresh_model_per_fold {
+        return Ok(to_train);
+    }
+    let last_done = folder.done().keys().next_back();
+    if let (Some(first), Some(&last)) = (to_train.first(), last_done)
+        && first.index < last
+    {
         return Err(Error::Output {
             path: config.out.clone(),
-            problem: "holds folds of this run already, and its recipe takes one model through \
-                      all folds, so they cannot be completed; choose another --out"
-                .to_owned(),
+            problem: format!(
+                "has been through fold {last}, and its recipe takes one model through all folds, so \
+                 fold {} cannot be had any more; choose another --out",
+                first.index
+            ),
         });
     }
-    let left_out = |(place, fold): (usize, &&Fold)| fold.index != place;
-    if !config.recipe.fresh_model_per_fold && to_train.iter().enumerate().any(left_out) {
+    let mut expected = last_done.map_or(0, |last| last + 1)..;
+    if to_train.iter().any(|fold| Some(fold.index) != expected.next()) {
         tracing::warn!(
             "this recipe takes one model through all folds; without those that are left out the \
              others come to other figures"
         );
-    }
-    for fold in done {
-        tracing::info!("fold {} is done already", fold.index);
     }
     Ok(to_train)
 }

@@ -1,55 +1,70 @@
 //! One fold: its stages, one after the other, and what it leaves.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use model::{Metadata, Vgg16, weights};
 
 use super::{
     Experiment,
     plan::StagePlan,
-    stage::{Momentum, StageRun},
+    stage::{Session, StageRun},
+    state::{FoldProgress, FoldState},
+    stopwatch::Stopwatch,
 };
 use crate::{
     Error,
     device::device_name,
-    features::network_sha256,
     folds::Fold,
     metrics::majority,
-    run::{EpochRecord, FoldSummary, RecordLog, RunFolder, predictions_csv},
+    run::{EpochRecord, FoldSummary, RunFolder, predictions_csv},
     whole_file::write_whole,
 };
 
-/// Trains a fold and writes its predictions and weights.
+/// Trains a fold from wherever `state` stands and writes its predictions and weights.
 ///
-/// `momenta` holds an optimizer for each stage; `None` starts a new one.
+/// # Errors
+///
+/// Those of [`StageRun::train`]; after Ctrl-C a checkpoint is there.
 pub(crate) fn train_fold(
     experiment: &Experiment<'_>,
     plans: &[StagePlan<'_>],
     fold: &Fold,
     network: &mut Vgg16,
-    momenta: &mut [Option<Momentum>],
-    log: &mut RecordLog,
+    state: &mut FoldState,
+    session: &mut Session<'_>,
     folder: &RunFolder,
 ) -> Result<FoldSummary, Error> {
-    let start = Instant::now();
     tracing::info!(
         "fold {}: {} images to train on, {} held out",
         fold.index,
         fold.train.len(),
         fold.validation.len()
     );
-    let initial_sha256 = network_sha256(network)?;
-    let mut epochs = Vec::new();
     let mut evaluation = None;
-    for (number, (plan, momentum)) in plans.iter().zip(momenta).enumerate() {
+    while let Some(plan) = plans.get(state.progress.stage) {
+        let number = state.progress.stage;
         let run = StageRun { experiment, fold, number, plan };
-        let result = run.train(network, momentum.take(), log)?;
-        *momentum = Some(result.momentum);
-        epochs.extend(result.epochs);
-        evaluation = Some(result.evaluation);
+        let trained = run.train(network, state, session);
+        if let Err(Error::Interrupted { .. }) = trained {
+            session.checkpoints.write(network, state, &session.log)?;
+            session.checkpoints.wait()?;
+        }
+        evaluation = Some(trained?);
+        state.progress.stage += 1;
+        if experiment.recipe.fresh_model_per_fold {
+            // Nobody needs its moments again, which are twice as large as the weights.
+            state.stages[number] = None;
+        }
     }
-    let evaluation = evaluation.expect("a recipe has at least one stage");
+    let evaluation = if let Some(evaluation) = evaluation {
+        evaluation
+    } else {
+        // The checkpoint was that of the fold's end.
+        let number = plans.len() - 1;
+        StageRun { experiment, fold, number, plan: &plans[number] }.validate(network)?
+    };
 
+    let mut watch = Stopwatch::start();
     let path = folder.fold_folder(fold.index)?;
     let manifest = experiment.prepared.manifest();
     let images: Vec<&str> =
@@ -66,7 +81,9 @@ pub(crate) fn train_fold(
     };
     weights::write(&path.join("weights.safetensors"), &network.tensors()?, &metadata)?;
 
-    let best = best_epoch(&epochs);
+    state.progress.seconds += watch.lap();
+    let FoldProgress { epochs, initial_sha256, seconds, .. } = &state.progress;
+    let best = best_epoch(epochs);
     Ok(FoldSummary {
         fold: fold.index,
         train_images: fold.train.len(),
@@ -81,8 +98,8 @@ pub(crate) fn train_fold(
         best_accuracy: best.validation_accuracy,
         majority_accuracy: majority(&experiment.labels, std::slice::from_ref(fold))
             .expect("a fold holds out at least one image"),
-        initial_sha256,
-        seconds: start.elapsed().as_secs_f64(),
+        initial_sha256: initial_sha256.clone(),
+        seconds: *seconds,
         device: device_name(network.device()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })

@@ -21,7 +21,7 @@ impl Interrupt {
         let flag = interrupt.clone();
         ctrlc::set_handler(move || {
             if flag.is_raised() {
-                // Nothing half-written has a final name, so this loses only the current fold.
+                // Nothing half-written has a final name, so this loses only what the last checkpoint lacks.
                 std::process::exit(1);
             }
             flag.raise();

@@ -1,37 +1,31 @@
 //! One stage of one fold: epochs of steps, each epoch validated.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
-use candle_core::{D, Device, Tensor};
+use candle_core::Tensor;
 use model::{Cut, Mode, Vgg16};
 
 use super::{
     Experiment, Inputs,
+    checkpoints::Checkpoints,
     evaluation::{Evaluation, Held, evaluate},
     for_each_batch,
     plan::StagePlan,
+    state::{FoldState, StageProgress, StageState},
+    stopwatch::Stopwatch,
     streams::Stream,
 };
 use crate::{
     Error,
-    early_stopping::{Decision, EarlyStoppingState},
+    early_stopping::Decision,
     epoch_order::{EpochSeed, epoch_order},
     folds::Fold,
     loss::loss,
     monitor::Monitor,
-    optimizer::Optimizer,
     progress,
     recipe::Shuffle,
     run::{EpochRecord, Record, RecordLog, StepRecord},
-    schedule::PlateauState,
 };
-
-/// What outlives a stage when one model goes through all folds.
-#[derive(Debug)]
-pub(crate) struct Momentum {
-    optimizer: Optimizer,
-    learning_rate: f64,
-}
 
 /// A stage of a fold, ready to run.
 pub(crate) struct StageRun<'a> {
@@ -42,25 +36,15 @@ pub(crate) struct StageRun<'a> {
     pub(crate) plan: &'a StagePlan<'a>,
 }
 
-/// What a stage leaves beside the trained network.
-pub(crate) struct StageResult {
-    /// One record an epoch.
-    pub(crate) epochs: Vec<EpochRecord>,
-    /// Of the network as the stage leaves it.
-    pub(crate) evaluation: Evaluation,
-    pub(crate) momentum: Momentum,
-}
-
-/// Running means over an epoch's training images, as Keras reports them.
-#[derive(Default)]
-struct Running {
-    images: usize,
-    hits: f64,
-    loss: f64,
+/// Where a run keeps what it does, while it lasts.
+pub(crate) struct Session<'a> {
+    pub(crate) log: RecordLog,
+    pub(crate) checkpoints: Checkpoints<'a>,
 }
 
 impl StageRun<'_> {
-    /// Trains the stage.
+    /// Trains the stage, from wherever `fold_state` stands to its end, and evaluates the network that it
+    /// leaves.
     ///
     /// # Errors
     ///
@@ -70,147 +54,161 @@ impl StageRun<'_> {
     pub(crate) fn train(
         &self,
         network: &mut Vgg16,
-        momentum: Option<Momentum>,
-        log: &mut RecordLog,
-    ) -> Result<StageResult, Error> {
+        fold_state: &mut FoldState,
+        session: &mut Session<'_>,
+    ) -> Result<Evaluation, Error> {
         let stage = self.plan.stage;
         network.set_trainable(&self.plan.trainable)?;
-        let mut momentum = momentum.unwrap_or_else(|| Momentum {
-            optimizer: Optimizer::new(stage.optimizer),
-            learning_rate: stage.optimizer.learning_rate(),
-        });
-        let mut plateau = stage.reduce_on_plateau.map(PlateauState::new);
-        let mut stopping = stage.early_stopping.map(EarlyStoppingState::new);
-        let mut best = None;
-        let mut records = Vec::new();
+        fold_state.stages[self.number].get_or_insert_with(|| StageState::new(stage));
         let mut evaluation = None;
-        let mut step = 0;
-        for epoch in 1..=stage.epochs.get() {
-            let start = Instant::now();
-            let learning_rate = momentum.learning_rate;
-            let trained = self.epoch(network, &mut momentum, epoch, &mut step, log)?;
+        while !fold_state.stage(self.number).progress.is_done(stage) {
+            self.epoch(network, fold_state, session)?;
+            let mut watch = Stopwatch::start();
             let validated = self.validate(network)?;
-            if !validated.loss.is_finite() {
-                return Err(Error::NonFiniteValidationLoss {
-                    fold: self.fold.index,
-                    stage: stage.name.clone(),
-                    epoch,
-                    loss: validated.loss,
-                    learning_rate,
-                });
-            }
-            let record = EpochRecord {
-                fold: self.fold.index,
-                stage: stage.name.clone(),
-                epoch,
-                train_loss: trained.loss / trained.images as f64,
-                train_accuracy: trained.hits / trained.images as f64,
-                validation_loss: validated.loss,
-                validation_accuracy: validated.accuracy(),
-                validation_top5: validated.top5(),
-                learning_rate,
-                seconds: start.elapsed().as_secs_f64(),
-            };
+            fold_state.spend(self.number, watch.lap());
+            let record = self.record(&validated, &fold_state.stage(self.number).progress)?;
             evaluation = Some(validated);
-            log.append(&Record::Epoch(record.clone()))?;
+            session.log.append(&Record::Epoch(record.clone()))?;
             report(&record);
-            if let (Some(state), Some(config)) = (&mut plateau, stage.reduce_on_plateau) {
-                momentum.learning_rate =
-                    state.observe(monitored(&record, config.monitor), learning_rate);
-            }
-            let decision = match (&mut stopping, stage.early_stopping) {
-                (Some(waiting), Some(config)) => {
-                    waiting.observe(monitored(&record, config.monitor))
-                }
-                _ => Decision::Continue,
-            };
-            records.push(record);
-            match decision {
-                Decision::Improved
-                    if stage.early_stopping.is_some_and(|c| c.restore_best_weights) =>
-                {
-                    best = Some(snapshot(network)?);
-                }
-                Decision::Improved | Decision::Continue => {}
-                Decision::Stop => {
-                    tracing::info!(
-                        fold = self.fold.index,
-                        stage = stage.name,
-                        epoch,
-                        "stopped early"
-                    );
-                    break;
-                }
+            fold_state.progress.records += 1;
+            self.observe(&record, network, fold_state.stage_mut(self.number))?;
+            fold_state.stage_mut(self.number).progress.next_epoch();
+            fold_state.progress.epochs.push(record);
+            if session.checkpoints.is_worth_it() {
+                session.checkpoints.try_write(network, fold_state, &session.log);
             }
         }
-        let mut evaluation = evaluation.expect("a stage has at least one epoch");
-        if let Some(best) = best {
+        if let Some(best) = fold_state.stage_mut(self.number).best.take() {
             restore(network, &best)?;
-            evaluation = self.validate(network)?;
+            evaluation = None;
         }
-        Ok(StageResult { epochs: records, evaluation, momentum })
+        // None also where the checkpoint was the last epoch's.
+        evaluation.map_or_else(|| self.validate(network), Ok)
     }
 
-    /// One pass over the training images.
+    /// The rest of a pass over the training images.
     fn epoch(
         &self,
         network: &Vgg16,
-        momentum: &mut Momentum,
-        epoch: usize,
-        step: &mut usize,
-        log: &mut RecordLog,
-    ) -> Result<Running, Error> {
+        fold_state: &mut FoldState,
+        session: &mut Session<'_>,
+    ) -> Result<(), Error> {
         let Experiment { recipe, interrupt, seed, labels, .. } = self.experiment;
         let stage = self.plan.stage;
         let (inputs, cut) = self.training_inputs();
+        let StageProgress { epoch, batches: done, .. } = fold_state.stage(self.number).progress;
         let order = self.order(epoch);
+        let batches = order.chunks(recipe.batch_size.get()).skip(done);
         let progress = progress::bar(&format!(
             "fold {} {} epoch {epoch}/{}",
             self.fold.index, stage.name, stage.epochs
         ));
         progress.set_length(order.len() as u64);
-        let mut running = Running::default();
-        let batches = order.chunks(recipe.batch_size.get());
+        progress.set_position(fold_state.stage(self.number).progress.running.images as u64);
+        let mut watch = Stopwatch::start();
         for_each_batch(&inputs, batches, epoch, network.device(), |batch, images| {
             if interrupt.is_raised() {
                 return Err(Error::Interrupted { fold: self.fold.index });
             }
-            *step += 1;
+            let StageState { progress: at, optimizer, .. } = fold_state.stage_mut(self.number);
+            let step = at.step + 1;
             let labels: Vec<u32> = batch.iter().map(|&image| labels[image]).collect();
             let labels = Tensor::new(labels.as_slice(), network.device())?;
-            let dropout_seed =
-                Stream::Dropout.seed(*seed, &[self.fold.index, self.number, epoch, *step]);
+            let place = [self.fold.index, self.number, epoch, step];
+            let dropout_seed = Stream::Dropout.seed(*seed, &place);
             let logits = network.logits(cut, images, Mode::Train { dropout_seed })?;
             let batch_loss = loss(recipe.loss, &logits, &labels)?;
             let value = batch_loss.to_scalar::<f32>()?;
-            let learning_rate = momentum.learning_rate;
+            let learning_rate = at.learning_rate;
             if !value.is_finite() {
                 return Err(Error::NonFiniteLoss {
                     fold: self.fold.index,
                     stage: stage.name.clone(),
                     epoch,
-                    step: *step,
+                    step,
                     loss: value,
                     learning_rate,
                 });
             }
             let gradients = network.gradients(&batch_loss)?;
-            momentum.optimizer.step(&network.variables(), &gradients, learning_rate)?;
-            running.add(value, &logits, &labels)?;
-            log.append(&Record::Step(StepRecord {
+            optimizer.step(&network.variables(), &gradients, learning_rate)?;
+            at.running.add(value, &logits, &labels)?;
+            at.step = step;
+            at.batches += 1;
+            progress.set_message(format!("loss {:.4}", at.running.loss()));
+            progress.inc(batch.len() as u64);
+            session.log.append(&Record::Step(StepRecord {
                 fold: self.fold.index,
                 stage: stage.name.clone(),
                 epoch,
-                step: *step,
+                step,
                 loss: value,
                 learning_rate,
             }))?;
-            progress.set_message(format!("loss {:.4}", running.loss / running.images as f64));
-            progress.inc(batch.len() as u64);
+            fold_state.progress.records += 1;
+            fold_state.spend(self.number, watch.lap());
+            if session.checkpoints.is_due() {
+                session.checkpoints.try_write(network, fold_state, &session.log);
+            }
             Ok(())
         })?;
         progress.finish_and_clear();
-        Ok(running)
+        Ok(())
+    }
+
+    /// What is recorded of an epoch.
+    fn record(&self, validated: &Evaluation, at: &StageProgress) -> Result<EpochRecord, Error> {
+        let StageProgress { epoch, learning_rate, ref running, seconds, .. } = *at;
+        let stage = self.plan.stage.name.clone();
+        if !validated.loss.is_finite() {
+            return Err(Error::NonFiniteValidationLoss {
+                fold: self.fold.index,
+                stage,
+                epoch,
+                loss: validated.loss,
+                learning_rate,
+            });
+        }
+        Ok(EpochRecord {
+            fold: self.fold.index,
+            stage,
+            epoch,
+            train_loss: running.loss(),
+            train_accuracy: running.accuracy(),
+            validation_loss: validated.loss,
+            validation_accuracy: validated.accuracy(),
+            validation_top5: validated.top5(),
+            learning_rate,
+            seconds,
+        })
+    }
+
+    /// Lets plateau and early stopping take note of an epoch.
+    fn observe(
+        &self,
+        record: &EpochRecord,
+        network: &Vgg16,
+        stage_state: &mut StageState,
+    ) -> Result<(), Error> {
+        let (stage, at) = (self.plan.stage, &mut stage_state.progress);
+        if let (Some(plateau), Some(config)) = (&mut at.plateau, stage.reduce_on_plateau) {
+            at.learning_rate = plateau.observe(monitored(record, config.monitor), at.learning_rate);
+        }
+        let (Some(stopping), Some(config)) = (&mut at.stopping, stage.early_stopping) else {
+            return Ok(());
+        };
+        match stopping.observe(monitored(record, config.monitor)) {
+            Decision::Improved if config.restore_best_weights => {
+                stage_state.best = Some(snapshot(network)?);
+            }
+            Decision::Improved | Decision::Continue => {}
+            Decision::Stop => {
+                let fold = self.fold.index;
+                tracing::info!(fold, stage = stage.name, epoch = record.epoch, "stopped early");
+                at.has_stopped = true;
+            }
+        }
+        Ok(())
     }
 
     /// Where training batches come from, and where they enter. Augmented images cannot be cached,
@@ -242,7 +240,7 @@ impl StageRun<'_> {
     }
 
     /// Evaluates the network on the fold's validation images.
-    fn validate(&self, network: &Vgg16) -> Result<Evaluation, Error> {
+    pub(crate) fn validate(&self, network: &Vgg16) -> Result<Evaluation, Error> {
         let experiment = self.experiment;
         let progress =
             progress::bar(&format!("fold {} {} validation", self.fold.index, self.plan.stage.name));
@@ -255,18 +253,6 @@ impl StageRun<'_> {
         };
         let kind = experiment.recipe.loss;
         evaluate(network, held, kind, &progress, experiment.interrupt, self.fold.index)
-    }
-}
-
-impl Running {
-    fn add(&mut self, loss: f32, logits: &Tensor, labels: &Tensor) -> Result<(), Error> {
-        let images = labels.dims1()?;
-        let hits = logits.detach().argmax(D::Minus1)?.eq(labels)?.to_device(&Device::Cpu)?;
-        let hits = hits.to_vec1::<u8>()?.into_iter().map(f64::from).sum::<f64>();
-        self.images += images;
-        self.hits += hits;
-        self.loss += f64::from(loss) * images as f64;
-        Ok(())
     }
 }
 

@@ -217,7 +217,7 @@ fn held_out_losses_that_are_no_number_leave_no_result() {
         result => panic!("{result:?}"),
     }
     assert_eq!(steps(&config.out).len(), 1);
-    assert!(!config.out.join("fold-00").exists());
+    assert!(!config.out.join("fold-00/result.json").exists());
 }
 
 #[test]

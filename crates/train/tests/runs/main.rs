@@ -5,5 +5,6 @@ mod end_to_end;
 mod features;
 mod quickstart;
 mod refusals;
+mod resume;
 mod schedules;
 mod support;

@@ -5,6 +5,7 @@ use std::{
     fs,
     num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use indicatif::ProgressBar;
@@ -86,6 +87,7 @@ impl Bench {
             selected: Vec::new(),
             seed: 42,
             device: DeviceChoice::Cpu,
+            checkpoint_every: Duration::from_mins(5),
         }
     }
 }

@@ -1,0 +1,195 @@
+//! A fold's checkpoint: everything from which it goes on to the same bits.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use candle_core::Tensor;
+use model::Vgg16;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::{
+    plan::StagePlan,
+    state::{FoldProgress, FoldState, StageProgress, StageState},
+};
+use crate::{
+    Error,
+    features::ARITHMETIC_VERSION,
+    optimizer::Optimizer,
+    run::RunIdentity,
+    tensor_file::{Piece, TensorFile, Values, write_tensors},
+    whole_file::create_beside,
+};
+
+/// Name of the file in a fold's folder.
+pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
+
+const WORD: &str = "checkpoint";
+
+/// What stands in the file beside the tensors.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    run: RunIdentity,
+    /// Of the program.
+    version: String,
+    /// Of the kernels: others would round otherwise.
+    arithmetic_version: String,
+    fold: FoldProgress,
+    stages: Vec<Option<StageHeader>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StageHeader {
+    progress: StageProgress,
+    optimizer_steps: u32,
+    has_best: bool,
+}
+
+/// Writes a checkpoint into a temporary file beside `path`, which is not yet on the disk for certain.
+///
+/// `changed` are the layers that the run trains; all others are as the weights file has them.
+///
+/// # Errors
+///
+/// [`Error::Write`] if the disk fails or is full.
+pub(crate) fn write(
+    path: &Path,
+    run: &RunIdentity,
+    network: &Vgg16,
+    changed: &BTreeSet<String>,
+    fold_state: &FoldState,
+) -> Result<NamedTempFile, Error> {
+    let stage_header = |stage: &StageState| StageHeader {
+        progress: stage.progress.clone(),
+        optimizer_steps: stage.optimizer.steps(),
+        has_best: stage.best.is_some(),
+    };
+    let header = Header {
+        run: run.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        arithmetic_version: ARITHMETIC_VERSION.to_owned(),
+        fold: fold_state.progress.clone(),
+        stages: fold_state.stages.iter().map(|stage| stage.as_ref().map(stage_header)).collect(),
+    };
+    let mut pieces = Vec::new();
+    for (name, var) in network.variables_of(changed) {
+        let values = Values::Tensor(var.as_detached_tensor());
+        pieces.push(Piece { name: format!("weights/{name}"), values });
+    }
+    for (number, stage) in fold_state.stages.iter().enumerate() {
+        let Some(stage) = stage else { continue };
+        for (name, tensor) in stage.best.iter().flatten() {
+            let values = Values::Tensor(tensor.clone());
+            pieces.push(Piece { name: format!("best-{number}/{name}"), values });
+        }
+        for (kind, name, values) in stage.optimizer.moments() {
+            pieces.push(Piece { name: format!("{kind}-{number}/{name}"), values });
+        }
+    }
+    let header = serde_json::to_string(&header).expect("a checkpoint's header has plain fields");
+    let written = create_beside(path).and_then(|file| {
+        write_tensors(file.as_file(), (WORD, header), &pieces)?;
+        Ok(file)
+    });
+    written.map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+/// Takes up a checkpoint: sets the network's weights and gives the state of its fold; `None` where
+/// there is none.
+///
+/// # Errors
+///
+/// [`Error::OtherCheckpoint`] if it is of another run or program, [`Error::Format`] if it is
+/// damaged, [`Error::Read`] if the disk fails.
+pub(crate) fn read(
+    path: &Path,
+    run: &RunIdentity,
+    network: &mut Vgg16,
+    plans: &[StagePlan<'_>],
+) -> Result<Option<FoldState>, Error> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let file = TensorFile::open(path)?;
+    file.check_length()?;
+    let header = header(&file)?;
+    check_same(path, run, &header)?;
+    let changed: BTreeSet<String> =
+        plans.iter().flat_map(|plan| plan.trainable.iter().cloned()).collect();
+    for (name, var) in network.variables_of(&changed) {
+        var.set(&file.read(&format!("weights/{name}"))?.to_device(network.device())?)?;
+    }
+    let mut stages = Vec::new();
+    for (number, (stage, plan)) in header.stages.into_iter().zip(plans).enumerate() {
+        let Some(stage) = stage else {
+            stages.push(None);
+            continue;
+        };
+        let tensors = |kind: &str| -> Result<BTreeMap<String, Tensor>, Error> {
+            let prefix = format!("{kind}-{number}/");
+            let read = |name: String| {
+                let tensor = file.read(&format!("{prefix}{name}"))?;
+                Ok((name, tensor.to_device(network.device())?))
+            };
+            file.names(&prefix).into_iter().map(read).collect()
+        };
+        let optimizer = Optimizer::restore(
+            plan.stage.optimizer,
+            stage.optimizer_steps,
+            tensors("momentum")?,
+            tensors("velocity")?,
+        )?;
+        let best = stage.has_best.then(|| tensors("best")).transpose()?;
+        stages.push(Some(StageState { progress: stage.progress, optimizer, best }));
+    }
+    Ok(Some(FoldState { progress: header.fold, stages }))
+}
+
+/// How many records a checkpoint counts on; none where there is no checkpoint.
+///
+/// # Errors
+///
+/// [`Error::Format`] if it is damaged, [`Error::Read`] if the disk fails.
+pub(crate) fn records(path: &Path) -> Result<usize, Error> {
+    if !path.exists() {
+        return Ok(0);
+    }
+    Ok(header(&TensorFile::open(path)?)?.fold.records)
+}
+
+fn header(file: &TensorFile) -> Result<Header, Error> {
+    let broken = |problem: String| Error::Format { path: file.path.clone(), problem };
+    let word = file.word(WORD).ok_or_else(|| broken("is no checkpoint; delete it".to_owned()))?;
+    serde_json::from_str(word).map_err(|cause| {
+        broken(format!(
+            "is a checkpoint of another version ({cause}); delete it to begin the fold anew"
+        ))
+    })
+}
+
+/// Refuses what another run or program has left.
+fn check_same(path: &Path, run: &RunIdentity, header: &Header) -> Result<(), Error> {
+    let other = |what, found: &str, expected: &str| Error::OtherCheckpoint {
+        path: path.to_owned(),
+        what,
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    };
+    if let Some(difference) = header.run.difference_from(run) {
+        let (what, found, expected) = difference;
+        return Err(other(what, &found, &expected));
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    if header.version != version {
+        return Err(other("the program's version", &header.version, version));
+    }
+    if header.arithmetic_version != ARITHMETIC_VERSION {
+        let found = &header.arithmetic_version;
+        return Err(other("the version of the arithmetic", found, ARITHMETIC_VERSION));
+    }
+    Ok(())
+}
