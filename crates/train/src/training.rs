@@ -14,6 +14,7 @@ mod streams;
 pub(crate) use batches::for_each_batch;
 pub use experiment::{Config, WeightsChoice, run};
 pub(crate) use experiment::{Experiment, file_normalization};
-pub(crate) use initial_weights::refuse_wrong_shapes;
+pub(crate) use initial_weights::{initial_weights, refuse_wrong_shapes};
 pub use inputs::Inputs;
 pub use interrupt::Interrupt;
+pub(crate) use plan::plan;
