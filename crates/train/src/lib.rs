@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod device;
+pub mod diagnosis;
 pub mod early_stopping;
 pub mod epoch_order;
 mod error;

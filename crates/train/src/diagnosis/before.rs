@@ -1,0 +1,184 @@
+//! All checks that need no training, on what a run starts from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::Tensor;
+use model::{Architecture, LayerKind, Vgg16};
+use preprocess::{Normalization, Prepared, View, read_batch};
+
+use super::{
+    Check, Counts, Features, LayerWeights, Origin, Outcome, PixelStatistics, Presentation,
+    ProbeImages, Recognition, StageRate, base_rate, channel_order, clipped_loss, constant_images,
+    coverage, duplicates, feature_spread, from_file, frozen_baseline, gray_images, head_size,
+    imbalance, initializer_like, mean_subtraction, model_per_fold, monitors, near_duplicates,
+    presentation, probe, probe_images, random_base, recognize, small_identities, validation_reuse,
+    value_range,
+};
+use crate::{Error, folds::Fold, numpy_random::NumpyRandom, recipe::Recipe};
+
+/// Photographs whose pixels are looked at.
+const PIXEL_IMAGES: usize = 128;
+
+/// What a run starts from.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning<'a> {
+    /// The prepared set.
+    pub prepared: &'a Prepared,
+    /// Which means are taken away.
+    pub normalization: Normalization,
+    /// The folds of the split, all of them.
+    pub folds: &'a [Fold],
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The network's layers.
+    pub architecture: &'a Architecture,
+    /// The layers that each stage of the recipe trains.
+    pub trainable: &'a [BTreeSet<String>],
+    /// The first parameters, by name.
+    pub tensors: &'a BTreeMap<String, Tensor>,
+    /// Names of those parameters that are from no file.
+    pub new: &'a [String],
+}
+
+/// Runs the checks that cost no more than reading some photographs: always worth it.
+///
+/// # Errors
+///
+/// [`Error::Preprocess`] if photographs cannot be read, [`Error::Tensor`] if weights cannot.
+pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
+    let Beginning { prepared, folds, recipe, .. } = *beginning;
+    let labels = prepared.labels();
+    let counts = Counts::of(&labels, prepared.identities().len());
+    let layers = layer_weights(beginning)?;
+    let stages: Vec<StageRate<'_>> = recipe
+        .stages
+        .iter()
+        .zip(beginning.trainable)
+        .map(|(stage, trainable)| StageRate {
+            name: &stage.name,
+            trainable,
+            optimizer: &stage.optimizer,
+        })
+        .collect();
+    let trained: BTreeSet<&str> =
+        beginning.trainable.iter().flatten().map(String::as_str).collect();
+    let is_trained = |layer: &&LayerWeights| trained.contains(layer.name.as_str());
+    let trained_base = layers.iter().filter(|layer| layer.is_base()).filter(is_trained).count();
+    let new_parameters =
+        layers.iter().filter(|l| l.origin == Origin::New).filter(is_trained).map(|l| l.parameters);
+    let train_images = folds.iter().map(|fold| fold.train.len()).min().unwrap_or(0);
+    let pixels = pixel_statistics(beginning)?;
+    Ok(vec![
+        base_rate(&stages, &layers),
+        model_per_fold(recipe, folds.len()),
+        coverage(&labels, folds),
+        value_range(&pixels),
+        mean_subtraction(&pixels),
+        constant_images(&pixels),
+        channel_order(&pixels),
+        gray_images(&pixels),
+        from_file(&layers),
+        random_base(&layers, trained_base),
+        initializer_like(&layers),
+        clipped_loss(recipe),
+        duplicates(&copies(prepared), folds),
+        validation_reuse(recipe),
+        monitors(recipe),
+        small_identities(&counts, folds.len()),
+        imbalance(&counts),
+        head_size(new_parameters.sum(), train_images, regularized(beginning)),
+    ])
+}
+
+/// Runs some hundred photographs through the frozen base, four times: half a minute on two cores.
+///
+/// # Errors
+///
+/// [`Error::Preprocess`] if photographs cannot be read, [`Error::Model`] or [`Error::Tensor`] if the
+/// network fails.
+pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>, Error> {
+    let images = probe_images(&beginning.prepared.labels());
+    if images.indices.is_empty() {
+        let why = "nobody has two photographs";
+        let checks = [Check::FeatureSpread, Check::FrozenBaseline, Check::Presentation];
+        return Ok(checks.map(|check| Outcome::skipped(check, why)).into());
+    }
+    let largest = pixel_statistics(beginning)?.largest;
+    let [in_use, others @ ..] = Presentation::candidates(largest);
+    let features = |shown| {
+        let Beginning { prepared, normalization, .. } = *beginning;
+        probe::features(network, prepared, normalization, &images, shown)
+    };
+    let used = features(in_use)?;
+    let recognized = recognize(&used, &images.labels)?;
+    let mut outcomes = vec![feature_spread(&used)?, baseline(&used, &images, &recognized)?];
+    let mut recognitions = Vec::new();
+    for shown in others {
+        recognitions.push((shown, recognize(&features(shown)?, &images.labels)?));
+    }
+    outcomes.push(presentation(&recognized, &recognitions));
+    Ok(outcomes)
+}
+
+/// Finds near copies among features of pool5 that are there anyway, of all images.
+///
+/// # Errors
+///
+/// [`Error::Tensor`] if the arithmetic fails.
+pub fn of_features(features: &Features, folds: &[Fold]) -> Result<Vec<Outcome>, Error> {
+    Ok(vec![near_duplicates(features, folds)?])
+}
+
+fn baseline(
+    features: &Features,
+    images: &ProbeImages,
+    recognized: &Recognition,
+) -> Result<Outcome, Error> {
+    let mut labels = images.labels.clone();
+    // A control does not depend on the run's seed: the same data have the same one.
+    NumpyRandom::new(0).shuffle(&mut labels);
+    Ok(frozen_baseline(recognized, &recognize(features, &labels)?))
+}
+
+/// Every layer that has parameters, in the network's order.
+fn layer_weights(beginning: &Beginning<'_>) -> Result<Vec<LayerWeights>, Error> {
+    let mut layers = Vec::new();
+    for layer in beginning.architecture.layers() {
+        let [weight, bias] = ["weight", "bias"].map(|kind| format!("{}.{kind}", layer.name));
+        let (Some(weights), Some(biases)) =
+            (beginning.tensors.get(&weight), beginning.tensors.get(&bias))
+        else {
+            continue;
+        };
+        let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+        let origin = if beginning.new.contains(&weight) { Origin::New } else { Origin::File };
+        layers.push(LayerWeights::of(&layer.name, origin, &values(weights)?, &values(biases)?));
+    }
+    Ok(layers)
+}
+
+fn pixel_statistics(beginning: &Beginning<'_>) -> Result<PixelStatistics, Error> {
+    let Beginning { prepared, normalization, .. } = *beginning;
+    let taken = prepared.len().min(PIXEL_IMAGES);
+    let indices: Vec<usize> = (0..taken).map(|place| place * prepared.len() / taken).collect();
+    let images = read_batch(prepared, &indices, normalization, View::Plain)?;
+    Ok(PixelStatistics::of(&images, prepared.side_px(), normalization.bgr_means()))
+}
+
+/// Dropout layers and augmented stages.
+fn regularized(beginning: &Beginning<'_>) -> usize {
+    let layers = beginning.architecture.layers();
+    let dropouts =
+        layers.iter().filter(|layer| matches!(layer.kind, LayerKind::Dropout { .. })).count();
+    dropouts + beginning.recipe.stages.iter().filter(|stage| stage.augment.is_some()).count()
+}
+
+/// Of each image the first whose photograph is the same file, to the byte.
+fn copies(prepared: &Prepared) -> Vec<u32> {
+    let mut first: BTreeMap<&str, u32> = BTreeMap::new();
+    let images = prepared.manifest().images.iter();
+    (0_u32..)
+        .zip(images)
+        .map(|(index, image)| *first.entry(&image.sha256).or_insert(index))
+        .collect()
+}

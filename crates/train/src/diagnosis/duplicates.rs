@@ -1,0 +1,164 @@
+//! Copies of a photograph on both sides of a fold: an answer that was seen in training.
+
+use std::collections::BTreeSet;
+
+use super::{
+    finding::{Check, Level, Measurement, Outcome, Remedy, percent},
+    similarity::Features,
+};
+use crate::{Error, folds::Fold};
+
+/// The cosine of two images' pool5 features, less the mean over all images, from which they count
+/// as near copies.
+///
+/// On LFW's 311 people with VGG16 for ImageNet, of 14.7 million pairs the closest of two people
+/// comes to 0.723; 9 pairs lie above 0.85, all of one person: the same scene twice, cropped or
+/// encoded anew. Without the mean taken away the closest of two people comes to 0.814.
+const NEAR: f32 = 0.85;
+
+/// The share of validation photographs with a copy in training that is not worth a warning.
+const SHARE: f64 = 0.0;
+
+/// Images whose similarities to all others are computed at once.
+const CHUNK: usize = 256;
+
+/// Finds copies by groups: images of one group are copies of one photograph.
+///
+/// # Shapes
+///
+/// - `groups`: one for each image that the folds speak of
+pub fn duplicates(groups: &[u32], folds: &[Fold]) -> Outcome {
+    let check = Check::Duplicates;
+    if folds.is_empty() {
+        return Outcome::skipped(check, "there are no folds");
+    }
+    let leaked: usize = folds
+        .iter()
+        .map(|fold| {
+            let trained: BTreeSet<u32> = fold.train.iter().map(|&image| groups[image]).collect();
+            fold.validation.iter().filter(|&&image| trained.contains(&groups[image])).count()
+        })
+        .sum();
+    judge(check, leaked, folds, "a copy")
+}
+
+/// Finds near copies by the base's features: exact, over all pairs.
+///
+/// # Shapes
+///
+/// - `features`: of pool5, of each image that the folds speak of
+///
+/// # Errors
+///
+/// [`Error::Tensor`] if the arithmetic fails.
+pub fn near_duplicates(features: &Features, folds: &[Fold]) -> Result<Outcome, Error> {
+    let check = Check::NearDuplicates;
+    if folds.is_empty() {
+        return Ok(Outcome::skipped(check, "there are no folds"));
+    }
+    let pairs = near_pairs(features)?;
+    let mut near = vec![Vec::new(); features.images()];
+    for (one, other) in pairs {
+        near[one].push(other);
+        near[other].push(one);
+    }
+    let leaked: usize = folds
+        .iter()
+        .map(|fold| {
+            let trained: BTreeSet<usize> = fold.train.iter().copied().collect();
+            let has_copy = |image: &&usize| near[**image].iter().any(|it| trained.contains(it));
+            fold.validation.iter().filter(has_copy).count()
+        })
+        .sum();
+    Ok(judge(check, leaked, folds, "a near copy"))
+}
+
+/// All pairs of near copies, ascending, the lower image first.
+fn near_pairs(features: &Features) -> Result<Vec<(usize, usize)>, Error> {
+    let features = features.centered().normalized();
+    let images = features.images();
+    let mut pairs = Vec::new();
+    for start in (0..images).step_by(CHUNK) {
+        let rows = start..images.min(start + CHUNK);
+        let cosines = features.products(rows.clone(), &features)?;
+        for (row, cosines) in rows.zip(cosines.chunks_exact(images)) {
+            let later = (row + 1..images).filter(|&column| NEAR <= cosines[column]);
+            pairs.extend(later.map(|column| (row, column)));
+        }
+    }
+    Ok(pairs)
+}
+
+fn judge(check: Check, leaked: usize, folds: &[Fold], what: &str) -> Outcome {
+    let validated: usize = folds.iter().map(|fold| fold.validation.len()).sum();
+    let share = leaked as f64 / validated.max(1) as f64;
+    let measurement = Measurement::at_most(
+        format!("share of validation photographs with {what} among the training photographs"),
+        share,
+        SHARE,
+    );
+    Outcome::judge(check, measurement, || {
+        (
+            Level::Warning,
+            format!(
+                "{leaked} of {validated} validation photographs ({}) have {what} among their fold's \
+                 training photographs: accuracy is too high by up to that much.",
+                percent(share)
+            ),
+            Remedy::command("--split grouped"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(index: usize, train: &[usize], validation: &[usize]) -> Fold {
+        Fold { index, train: train.to_vec(), validation: validation.to_vec() }
+    }
+
+    #[test]
+    fn a_copy_on_both_sides_is_found_and_one_on_one_side_is_not() {
+        let folds = [fold(0, &[2, 3], &[0, 1]), fold(1, &[0, 1], &[2, 3])];
+        assert!(duplicates(&[7, 7, 8, 9], &folds).finding().is_none());
+        let outcome = duplicates(&[7, 5, 7, 9], &folds);
+        let finding = outcome.finding().unwrap();
+        assert!(finding.verdict.starts_with("2 of 4 validation"), "{}", finding.verdict);
+        assert_eq!(finding.remedy, Remedy::command("--split grouped"));
+    }
+
+    #[test]
+    fn no_folds_are_skipped() {
+        assert!(matches!(duplicates(&[], &[]), Outcome::Skipped { .. }));
+    }
+
+    /// Orthogonal images, of which the last is `cosine` near the first.
+    fn features(cosine: f32) -> Features {
+        let images = 300;
+        let mut values = vec![0.0; images * images];
+        for image in 0..images - 1 {
+            values[image * images + image] = 1.0;
+        }
+        let last = (images - 1) * images;
+        values[last] = cosine;
+        values[last + images - 1] = (1.0 - cosine * cosine).sqrt();
+        Features::new(values, images)
+    }
+
+    #[test]
+    fn near_copies_are_found_above_the_threshold_only() {
+        // The mean over images moves the cosine by less than the root of 1/300, here by 0.003.
+        assert_eq!(near_pairs(&features(0.86)).unwrap(), [(0, 299)]);
+        assert_eq!(near_pairs(&features(0.84)).unwrap(), []);
+    }
+
+    #[test]
+    fn near_copies_count_across_a_fold_only() {
+        let all: Vec<usize> = (1..299).collect();
+        let across = fold(0, &[&all[..], &[0]].concat(), &[299]);
+        assert!(near_duplicates(&features(0.99), &[across]).unwrap().finding().is_some());
+        let together = fold(0, &all, &[0, 299]);
+        assert!(near_duplicates(&features(0.99), &[together]).unwrap().finding().is_none());
+    }
+}

@@ -1,0 +1,139 @@
+//! The verdict over all outcomes: the most likely cause first, consequences under their causes.
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::{Check, Finding, Level, Measurement, Outcome};
+
+/// A finding that no other explains, with those that it explains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cause {
+    /// What was found.
+    pub finding: Finding,
+    /// What was also found and follows from it.
+    pub consequences: Vec<Finding>,
+}
+
+/// What all checks came to.
+///
+/// Causes stand in the order of their level, then of [`Check::rank`], then as they came. A finding
+/// stands under the first error that [explains](Check::explains) it, whatever its own level.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// The most likely cause first.
+    pub causes: Vec<Cause>,
+    /// Checks that ran and found nothing, with their numbers, by rank.
+    pub silent: Vec<(Check, Measurement)>,
+    /// Checks that did not run, and why, by rank.
+    pub skipped: Vec<(Check, String)>,
+}
+
+impl Diagnosis {
+    /// Orders outcomes.
+    pub fn new(outcomes: Vec<Outcome>) -> Self {
+        let mut diagnosis = Self::default();
+        let mut findings = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Found(finding) => findings.push(finding),
+                Outcome::Silent { check, measurement } => {
+                    diagnosis.silent.push((check, measurement));
+                }
+                Outcome::Skipped { check, why } => diagnosis.skipped.push((check, why)),
+            }
+        }
+        diagnosis.silent.sort_by_key(|(check, _)| check.rank());
+        diagnosis.skipped.sort_by_key(|(check, _)| check.rank());
+        findings.sort_by_key(|finding| (finding.level, finding.check.rank()));
+        // By rank alone a cause comes before all that it explains; a consequence may be an error
+        // and its cause one too, so levels do not matter to who explains whom.
+        for finding in findings {
+            let explains = |cause: &&mut Cause| {
+                cause.finding.level == Level::Error
+                    && cause.finding.check.explains().contains(&finding.check)
+            };
+            match diagnosis.causes.iter_mut().find(explains) {
+                Some(cause) => cause.consequences.push(finding),
+                None => diagnosis.causes.push(Cause { finding, consequences: Vec::new() }),
+            }
+        }
+        diagnosis
+    }
+
+    /// The most likely cause of not learning, if anything was found.
+    pub fn verdict(&self) -> Option<&Finding> {
+        self.causes.first().map(|cause| &cause.finding)
+    }
+
+    /// All findings, each consequence behind its cause.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.causes
+            .iter()
+            .flat_map(|cause| std::iter::once(&cause.finding).chain(&cause.consequences))
+    }
+
+    /// Whether there is an error among the findings.
+    pub fn has_errors(&self) -> bool {
+        self.findings().any(|finding| finding.level == Level::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::finding::Remedy, *};
+
+    fn found(check: Check, level: Level) -> Outcome {
+        let measurement = Measurement::at_most("x", 2.0, 1.0);
+        let (verdict, remedy) = (check.name(), Remedy::advice("y"));
+        Outcome::Found(Finding { check, level, verdict, measurement, remedy })
+    }
+
+    fn order(outcomes: Vec<Outcome>) -> Vec<Check> {
+        Diagnosis::new(outcomes).causes.into_iter().map(|cause| cause.finding.check).collect()
+    }
+
+    #[test]
+    fn the_questions_run_is_told_in_the_order_of_its_causes() {
+        let outcomes = vec![
+            found(Check::HeadSize, Level::Note),
+            found(Check::Coverage, Level::Error),
+            found(Check::Collapse, Level::Error),
+            found(Check::ClippedSaturation, Level::Error),
+            found(Check::BaseRate, Level::Error),
+            found(Check::ModelPerFold, Level::Error),
+            found(Check::ClippedLoss, Level::Note),
+        ];
+        let diagnosis = Diagnosis::new(outcomes.clone());
+        assert_eq!(
+            order(outcomes),
+            [Check::BaseRate, Check::ModelPerFold, Check::Coverage, Check::HeadSize]
+        );
+        assert_eq!(diagnosis.verdict().unwrap().check, Check::BaseRate);
+        let hidden: Vec<Check> =
+            diagnosis.causes[0].consequences.iter().map(|finding| finding.check).collect();
+        assert_eq!(hidden, [Check::ClippedSaturation, Check::Collapse, Check::ClippedLoss]);
+        assert!(diagnosis.has_errors());
+        assert_eq!(diagnosis.findings().count(), 7);
+    }
+
+    #[test]
+    fn level_goes_before_rank_and_only_errors_explain() {
+        let outcomes = vec![
+            found(Check::BaseRate, Level::Warning),
+            found(Check::Collapse, Level::Error),
+            found(Check::Duplicates, Level::Warning),
+        ];
+        assert_eq!(order(outcomes), [Check::Collapse, Check::BaseRate, Check::Duplicates]);
+    }
+
+    #[test]
+    fn silence_and_skipping_are_kept_apart() {
+        let measurement = Measurement::at_most("x", 0.0, 1.0);
+        let diagnosis = Diagnosis::new(vec![
+            Outcome::skipped(Check::Presentation, "no network"),
+            Outcome::Silent { check: Check::Coverage, measurement: measurement.clone() },
+        ]);
+        assert_eq!(diagnosis.silent, [(Check::Coverage, measurement)]);
+        assert_eq!(diagnosis.skipped, [(Check::Presentation, "no network".to_owned())]);
+        assert_eq!(diagnosis.verdict(), None);
+    }
+}
