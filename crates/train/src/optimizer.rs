@@ -162,7 +162,8 @@ impl Optimizer {
     }
 }
 
-fn squared_norm(variable: &Var, gradient: &Gradient) -> candle_core::Result<f64> {
+/// The sum of a gradient's squares.
+pub(crate) fn squared_norm(variable: &Var, gradient: &Gradient) -> candle_core::Result<f64> {
     if variable.device().is_cpu() {
         return in_place::squared_norm(gradient);
     }

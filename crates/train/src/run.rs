@@ -9,7 +9,7 @@ mod table;
 pub(crate) use folder::{FORMAT_VERSION, fold_path};
 pub use folder::{RunFolder, RunIdentity};
 pub use predictions::predictions_csv;
-pub use records::{EpochRecord, Kept, Record, RecordLog, StepRecord};
+pub use records::{BlockStep, EpochRecord, HealthRecord, Kept, Record, RecordLog, StepRecord};
 pub use summary::{
     Baselines, DatasetSummary, FoldSummary, RunDescription, Summary, WeightsSummary,
 };

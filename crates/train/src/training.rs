@@ -7,6 +7,7 @@ mod config;
 mod evaluation;
 mod experiment;
 mod fold;
+mod health;
 mod initial_weights;
 mod inputs;
 mod interrupt;
@@ -17,6 +18,7 @@ mod start;
 mod state;
 mod stopwatch;
 mod streams;
+mod watch;
 
 pub(crate) use batches::for_each_batch;
 pub use config::{Config, WeightsChoice};

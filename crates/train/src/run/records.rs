@@ -19,6 +19,8 @@ pub enum Record {
     Step(StepRecord),
     /// The end of an epoch.
     Epoch(EpochRecord),
+    /// The network's health at the end of an epoch.
+    Health(HealthRecord),
 }
 
 /// An update of the weights.
@@ -63,9 +65,51 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
+/// The network's health at the end of an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HealthRecord {
+    /// From 0.
+    pub fold: usize,
+    /// The stage's name.
+    pub stage: String,
+    /// From 1, in the stage.
+    pub epoch: usize,
+    /// The most frequently predicted person's share of the predictions for the held-out images.
+    pub top_prediction_share: f64,
+    /// How many people are predicted of some held-out image.
+    pub distinct_predictions: usize,
+    /// Share of the held-out images whose loss is that of a probability of 1e-7 or less.
+    pub saturated_share: f64,
+    /// Share of each hidden dense layer's units that are zero for every held-out image.
+    pub dead_units: BTreeMap<String, f64>,
+    /// The epoch's first step, by block.
+    pub blocks: Vec<BlockStep>,
+    /// Mean cosine between the backbone's features of some held-out images now and before the run;
+    /// none where the backbone is frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_cosine: Option<f64>,
+    /// Linear CKA of the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_cka: Option<f64>,
+}
+
+/// What one step did to the trained layers of a block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockStep {
+    /// `conv1` to `conv5`, `fc6`, `fc7` or `fc8`.
+    pub block: String,
+    /// Euclidean norm of the gradient.
+    pub gradient_norm: f64,
+    /// Euclidean norm of the parameters before the step, by sample.
+    pub weight_norm: f64,
+    /// How far the step moved them, over that norm, by sample.
+    pub update_ratio: f64,
+}
+
 impl Record {
     fn fold(&self) -> usize {
         match self {
+            Self::Health(health) => health.fold,
             Self::Step(step) => step.fold,
             Self::Epoch(epoch) => epoch.fold,
         }

@@ -28,6 +28,8 @@ pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
 
 const WORD: &str = "checkpoint";
 
+const REFERENCE: &str = "reference";
+
 /// What stands in the file beside the tensors.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +40,7 @@ struct Header {
     /// Of the kernels: others would round otherwise.
     arithmetic_version: String,
     fold: FoldProgress,
+    has_reference: bool,
     stages: Vec<Option<StageHeader>>,
 }
 
@@ -73,9 +76,14 @@ pub(crate) fn write(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         arithmetic_version: ARITHMETIC_VERSION.to_owned(),
         fold: fold_state.progress.clone(),
+        has_reference: fold_state.reference.is_some(),
         stages: fold_state.stages.iter().map(|stage| stage.as_ref().map(stage_header)).collect(),
     };
     let mut pieces = Vec::new();
+    if let Some(reference) = &fold_state.reference {
+        let values = Values::Tensor(reference.clone());
+        pieces.push(Piece { name: REFERENCE.to_owned(), values });
+    }
     for (name, var) in network.variables_of(changed) {
         let values = Values::Tensor(var.as_detached_tensor());
         pieces.push(Piece { name: format!("weights/{name}"), values });
@@ -146,7 +154,8 @@ pub(crate) fn read(
         let best = stage.has_best.then(|| tensors("best")).transpose()?;
         stages.push(Some(StageState { progress: stage.progress, optimizer, best }));
     }
-    Ok(Some(FoldState { progress: header.fold, stages }))
+    let reference = header.has_reference.then(|| file.read(REFERENCE)).transpose()?;
+    Ok(Some(FoldState { progress: header.fold, stages, reference }))
 }
 
 /// How many records a checkpoint counts on; none where there is no checkpoint.

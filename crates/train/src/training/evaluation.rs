@@ -1,10 +1,12 @@
 //! What a model says of images that it is not trained on.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Device, Tensor};
 use indicatif::ProgressBar;
-use model::{Cut, Mode, Vgg16};
+use model::{Cut, Layer, LayerKind, Mode, Vgg16, architecture::Activation};
 
-use super::{Inputs, Interrupt, for_each_batch};
+use super::{Inputs, Interrupt, for_each_batch, watch::Units};
 use crate::{
     Error,
     loss::{LossKind, losses},
@@ -16,8 +18,17 @@ use crate::{
 pub(crate) struct Evaluation {
     /// One for each image, in the order asked for.
     pub(crate) predictions: Vec<Prediction>,
+    /// Of all images, one after the other.
+    pub(crate) logits: Vec<f32>,
     /// Mean over the images.
     pub(crate) loss: f64,
+    /// Share of images that the network gives their person a probability of 0 in f32 arithmetic, or
+    /// below Keras's clip: the loss tells nothing more of how wrong they are.
+    pub(crate) saturated_share: f64,
+    /// Mean probability of each person.
+    pub(crate) mean_probabilities: Vec<f32>,
+    /// Share of each hidden layer's units that were zero for every image.
+    pub(crate) dead_units: BTreeMap<String, f64>,
 }
 
 impl Evaluation {
@@ -49,6 +60,9 @@ pub(crate) struct Held<'a> {
     pub(crate) batch_size: usize,
 }
 
+/// Loss from which an image counts as saturated: minus the logarithm of Keras's 1e-7, less rounding.
+const SATURATED_LOSS: f32 = 16.1;
+
 /// Runs the held-out images through the network, without dropout or augmentation.
 pub(crate) fn evaluate(
     network: &Vgg16,
@@ -59,22 +73,65 @@ pub(crate) fn evaluate(
     fold: usize,
 ) -> Result<Evaluation, Error> {
     progress.set_length(held.indices.len() as u64);
-    let mut predictions = Vec::with_capacity(held.indices.len());
-    let mut loss_sum = 0.0;
+    let mut hidden: Vec<(Cut, Units)> =
+        hidden_cuts(network, held.cut).into_iter().map(|cut| (cut, Units::default())).collect();
+    let images = held.indices.len();
+    let mut predictions = Vec::with_capacity(images);
+    let (mut all_logits, mut losses_of_all) = (Vec::new(), Vec::with_capacity(images));
     let batches = held.indices.chunks(held.batch_size);
     for_each_batch(held.inputs, batches, 0, network.device(), |batch, inputs| {
         if interrupt.is_raised() {
             return Err(Error::Interrupted { fold });
         }
-        let logits = network.logits(held.cut, inputs, Mode::Eval)?.to_device(&Device::Cpu)?;
+        let (mut at, mut activations) = (held.cut, inputs.clone());
+        for (cut, units) in &mut hidden {
+            activations = network.forward(at, *cut, &activations, Mode::Eval)?;
+            at = *cut;
+            units.add(&activations)?;
+        }
+        let logits = network.logits(at, &activations, Mode::Eval)?.to_device(&Device::Cpu)?;
         let labels: Vec<u32> = batch.iter().map(|&image| held.labels[image]).collect();
         let of_batch = losses(kind, &logits, &Tensor::new(labels.as_slice(), &Device::Cpu)?)?;
-        loss_sum += of_batch.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>();
+        losses_of_all.extend(of_batch.to_vec1::<f32>()?);
         let rows = logits.to_vec2::<f32>()?;
         predictions.extend(rows.iter().zip(labels).map(|(row, label)| Prediction::new(row, label)));
+        all_logits.extend(rows.into_iter().flatten());
         progress.inc(batch.len() as u64);
         Ok(())
     })?;
     progress.finish_and_clear();
-    Ok(Evaluation { predictions, loss: loss_sum / held.indices.len() as f64 })
+    let saturated = losses_of_all.iter().filter(|&&loss| SATURATED_LOSS <= loss).count();
+    let layers = network.layers();
+    Ok(Evaluation {
+        predictions,
+        mean_probabilities: mean_probabilities(&all_logits, images),
+        logits: all_logits,
+        loss: losses_of_all.into_iter().map(f64::from).sum::<f64>() / images as f64,
+        saturated_share: saturated as f64 / images as f64,
+        dead_units: hidden
+            .into_iter()
+            .map(|(cut, units)| (layers[cut.index() - 1].name.clone(), units.dead_share()))
+            .collect(),
+    })
+}
+
+/// The cuts behind the hidden dense layers that come after a cut.
+fn hidden_cuts(network: &Vgg16, from: Cut) -> Vec<Cut> {
+    let is_hidden =
+        |layer: &Layer| matches!(layer.kind, LayerKind::Dense { activation: Activation::Relu, .. });
+    let layers = network.layers().iter().enumerate().skip(from.index());
+    layers.filter(|(_, layer)| is_hidden(layer)).map(|(index, _)| Cut::before(index + 1)).collect()
+}
+
+fn mean_probabilities(logits: &[f32], images: usize) -> Vec<f32> {
+    let classes = logits.len() / images;
+    let mut means = vec![0.0; classes];
+    for row in logits.chunks_exact(classes) {
+        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = row.iter().map(|logit| (logit - largest).exp()).sum();
+        for (mean, logit) in means.iter_mut().zip(row) {
+            *mean += (logit - largest).exp() / sum / images as f32;
+        }
+    }
+    means
 }

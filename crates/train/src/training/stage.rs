@@ -14,6 +14,7 @@ use super::{
     state::{FoldState, StageProgress, StageState},
     stopwatch::Stopwatch,
     streams::Stream,
+    watch::BeforeStep,
 };
 use crate::{
     Error,
@@ -60,6 +61,9 @@ impl StageRun<'_> {
         let stage = self.plan.stage;
         network.set_trainable(&self.plan.trainable)?;
         fold_state.stages[self.number].get_or_insert_with(|| StageState::new(stage));
+        if fold_state.reference.is_none() && self.trains_backbone() {
+            fold_state.reference = Some(self.watched_features(network)?);
+        }
         let mut evaluation = None;
         while !fold_state.stage(self.number).progress.is_done(stage) {
             self.epoch(network, fold_state, session)?;
@@ -67,10 +71,12 @@ impl StageRun<'_> {
             let validated = self.validate(network)?;
             fold_state.spend(self.number, watch.lap());
             let record = self.record(&validated, &fold_state.stage(self.number).progress)?;
+            let health = self.health(&validated, network, fold_state)?;
             evaluation = Some(validated);
             session.log.append(&Record::Epoch(record.clone()))?;
+            session.log.append(&Record::Health(health))?;
             report(&record);
-            fold_state.progress.records += 1;
+            fold_state.progress.records += 2;
             self.observe(&record, network, fold_state.stage_mut(self.number))?;
             fold_state.stage_mut(self.number).progress.next_epoch();
             fold_state.progress.epochs.push(record);
@@ -131,7 +137,11 @@ impl StageRun<'_> {
                 });
             }
             let gradients = network.gradients(&batch_loss)?;
+            let before = (at.batches == 0).then(|| BeforeStep::of(network)).transpose()?;
             optimizer.step(&network.variables(), &gradients, learning_rate)?;
+            if let Some(before) = before {
+                at.blocks = before.compare(network, &gradients)?;
+            }
             at.running.add(value, &logits, &labels)?;
             at.step = step;
             at.batches += 1;

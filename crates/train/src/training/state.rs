@@ -6,8 +6,12 @@ use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, early_stopping::EarlyStoppingState, optimizer::Optimizer, recipe::Stage,
-    run::EpochRecord, schedule::PlateauState,
+    Error,
+    early_stopping::EarlyStoppingState,
+    optimizer::Optimizer,
+    recipe::Stage,
+    run::{BlockStep, EpochRecord},
+    schedule::PlateauState,
 };
 
 /// A fold at work.
@@ -16,6 +20,8 @@ pub(crate) struct FoldState {
     pub(crate) progress: FoldProgress,
     /// By the number of the stage; `None` where nothing is to be kept of it.
     pub(crate) stages: Vec<Option<StageState>>,
+    /// Features of some images before the backbone was trained, `(images, ..)`; none until it is.
+    pub(crate) reference: Option<Tensor>,
 }
 
 /// How far a fold has come.
@@ -61,6 +67,8 @@ pub(crate) struct StageProgress {
     pub(crate) learning_rate: f64,
     /// Over the batches of that epoch that are done.
     pub(crate) running: Running,
+    /// What that epoch's first step did.
+    pub(crate) blocks: Vec<BlockStep>,
     pub(crate) plateau: Option<PlateauState>,
     pub(crate) stopping: Option<EarlyStoppingState>,
     /// Whether early stopping has ended the stage.
@@ -87,13 +95,14 @@ impl FoldState {
             initial_sha256,
             epochs: Vec::new(),
         };
-        Self { progress, stages: (0..num_stages).map(|_| None).collect() }
+        Self { progress, stages: (0..num_stages).map(|_| None).collect(), reference: None }
     }
 
     /// The fold after this one where one model goes through all: its optimizers and their rates
     /// go on.
     pub(crate) fn next(self, fold: usize, initial_sha256: String, stages: &[Stage]) -> Self {
         let mut next = Self::new(fold, initial_sha256, self.stages.len());
+        next.reference = self.reference;
         for ((next, last), stage) in next.stages.iter_mut().zip(self.stages).zip(stages) {
             *next = last.map(|last| StageState {
                 progress: StageProgress::new(stage, last.progress.learning_rate),
@@ -140,6 +149,7 @@ impl StageProgress {
             seconds: 0.0,
             learning_rate,
             running: Running::default(),
+            blocks: Vec::new(),
             plateau: stage.reduce_on_plateau.map(PlateauState::new),
             stopping: stage.early_stopping.map(EarlyStoppingState::new),
             has_stopped: false,
@@ -152,6 +162,7 @@ impl StageProgress {
         self.batches = 0;
         self.seconds = 0.0;
         self.running = Running::default();
+        self.blocks = Vec::new();
     }
 
     /// Whether no epoch is left.

@@ -23,7 +23,9 @@ impl BeforeStep {
     /// Takes the samples.
     pub(crate) fn of(network: &Vgg16) -> Result<Self, Error> {
         let sample = |(name, var): (&str, &Var)| Ok((name.to_owned(), sample(var)?));
-        Ok(Self { samples: network.variables().into_iter().map(sample).collect::<Result<_, Error>>()? })
+        Ok(Self {
+            samples: network.variables().into_iter().map(sample).collect::<Result<_, Error>>()?,
+        })
     }
 
     /// What the step did to each block, in the network's order.
@@ -38,7 +40,8 @@ impl BeforeStep {
             if blocks.last().is_none_or(|(last, _)| last != block) {
                 blocks.push((block.to_owned(), Sums::default()));
             }
-            let (Some((_, sums)), Some(before)) = (blocks.last_mut(), self.samples.get(name)) else {
+            let (Some((_, sums)), Some(before)) = (blocks.last_mut(), self.samples.get(name))
+            else {
                 continue;
             };
             // Each element of the sample stands for as many of the parameter.
@@ -140,7 +143,10 @@ mod tests {
 
     #[test]
     fn blocks_are_those_of_vgg() {
-        assert_eq!(["conv5_1.weight", "fc6.bias", "fc8.weight"].map(block), ["conv5", "fc6", "fc8"]);
+        assert_eq!(
+            ["conv5_1.weight", "fc6.bias", "fc8.weight"].map(block),
+            ["conv5", "fc6", "fc8"]
+        );
     }
 
     #[test]
@@ -154,7 +160,8 @@ mod tests {
 
     #[test]
     fn a_sample_covers_a_parameter_from_end_to_end() {
-        let var = Var::from_vec((0..200_000).map(|i| i as f32).collect(), 200_000, &Device::Cpu).unwrap();
+        let var =
+            Var::from_vec((0..200_000).map(|i| i as f32).collect(), 200_000, &Device::Cpu).unwrap();
         let values = sample(&var).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!((values.len(), values[1] - values[0]), (50_000, 4.0));
         assert!(199_990.0 < *values.last().unwrap());

@@ -272,18 +272,22 @@ fn a_run_leaves_the_files_that_scripts_read() {
     let mut kinds = BTreeSet::new();
     for line in text.lines() {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
-        has(&record, "kind fold stage epoch learning_rate");
+        has(&record, "kind fold stage epoch");
         match record["kind"].as_str().unwrap() {
-            "step" => has(&record, "step loss"),
+            "step" => has(&record, "step loss learning_rate"),
+            "health" => has(
+                &record,
+                "top_prediction_share distinct_predictions saturated_share dead_units blocks",
+            ),
             _ => has(
                 &record,
-                "train_loss train_accuracy validation_loss validation_accuracy validation_top5 \
+                "learning_rate train_loss train_accuracy validation_loss validation_accuracy validation_top5 \
                  seconds",
             ),
         }
         kinds.insert(record["kind"].as_str().unwrap().to_owned());
     }
-    assert_eq!(kinds, BTreeSet::from(["epoch".to_owned(), "step".to_owned()]));
+    assert_eq!(kinds, ["epoch", "health", "step"].map(str::to_owned).into());
     let csv = fs::read_to_string(config.out.join("fold-00/predictions.csv")).unwrap();
     let mut lines = csv.lines();
     assert_eq!(lines.next(), Some("image,identity,label,predicted,probability,rank_of_truth"));

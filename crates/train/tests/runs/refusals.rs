@@ -294,7 +294,7 @@ fn a_full_disk_ends_the_run_and_keeps_the_folds_that_are_done() {
     let kept = |name: &str| fs::read(bench.path("run").join(name)).unwrap();
     let before = (kept("summary.json"), kept("fold-00/weights.safetensors"));
     let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
+        .args(["-c", "trap '' XFSZ; ulimit -f 20; exec \"$@\"", "sh"])
         .arg(env!("CARGO_BIN_EXE_train"))
         .args(["--weights", "random", "--folds", "3", "--device", "cpu", "--fold", "1"])
         .arg("--data")

@@ -54,7 +54,7 @@ fn results(out: &Path, num_folds: usize) -> Results {
             epoch.seconds = 0.0;
             Record::Epoch(epoch)
         }
-        step @ Record::Step(_) => step,
+        other => other,
     };
     let text = fs::read_to_string(out.join("summary.json")).unwrap();
     let mut summary: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -127,7 +127,7 @@ pub(crate) fn records(out: &Path) -> Vec<Record> {
 pub(crate) fn steps(out: &Path) -> Vec<StepRecord> {
     let step = |record| match record {
         Record::Step(step) => Some(step),
-        Record::Epoch(_) => None,
+        Record::Epoch(_) | Record::Health(_) => None,
     };
     records(out).into_iter().filter_map(step).collect()
 }
@@ -136,7 +136,7 @@ pub(crate) fn steps(out: &Path) -> Vec<StepRecord> {
 pub(crate) fn epochs(out: &Path) -> Vec<EpochRecord> {
     let epoch = |record| match record {
         Record::Epoch(epoch) => Some(epoch),
-        Record::Step(_) => None,
+        Record::Step(_) | Record::Health(_) => None,
     };
     records(out).into_iter().filter_map(epoch).collect()
 }
