@@ -18,7 +18,7 @@ fn narrow(head: Head, side_px: usize) -> Architecture {
     Architecture {
         widths: Widths { blocks: [4, 8, 8, 16, 16], fc: 12 },
         side_px,
-        classifier: Some(Classifier { head, num_classes: 3 }),
+        classifier: Some(Classifier::new(head, 3)),
     }
 }
 

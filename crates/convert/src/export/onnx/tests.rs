@@ -30,14 +30,14 @@ fn network(classifier: Option<Classifier>) -> Network {
         architecture,
         tensors,
         normalization: Normalization::VggfaceV1,
-        identities: classifier.map(|it| (0..it.num_classes).map(|it| it.to_string()).collect()),
+        identities: classifier.map(|it| (0..it.num_classes()).map(|it| it.to_string()).collect()),
         source: "weights.safetensors".to_owned(),
         source_sha256: "00".to_owned(),
     }
 }
 
 fn with_head(head: Head) -> Network {
-    network(Some(Classifier { head, num_classes: 9 }))
+    network(Some(Classifier::new(head, 9)))
 }
 
 fn decoded(network: &Network, input: Input, scores: Scores) -> ModelProto {
