@@ -17,3 +17,4 @@ pub(crate) use experiment::{Experiment, file_normalization};
 pub(crate) use initial_weights::refuse_wrong_shapes;
 pub use inputs::Inputs;
 pub use interrupt::Interrupt;
+pub(crate) use streams::Stream;
