@@ -1,5 +1,7 @@
 //! What is minimized, against Keras: smoothed, weighted and mixed, by both kinds of loss.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use candle_core::{Device, Tensor, Var};
 use serde::Deserialize;
 use train::{
