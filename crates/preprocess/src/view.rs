@@ -62,7 +62,7 @@ impl TestTimeViews {
     /// 4.1: "five 224 x 224 patches (the four corner patches and the center patch) as well as their horizontal
     /// reflections", of images of 256 pixels, the softmax outputs averaged. Where we differ: crops have 0.9 of the side and
     /// not 0.875, since a prepared face fills its image, and are enlarged to the side that the network takes.
-    /// The order is that of torchvision's `ten_crop`.
+    /// Crops come in the order of torchvision's `five_crop`.
     pub fn views(self) -> Vec<View<'static>> {
         let crops = |mirror| {
             CropPlace::ALL
