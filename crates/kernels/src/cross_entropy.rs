@@ -1,5 +1,7 @@
 //! Softmax cross-entropy and its gradient.
 
+pub mod soft;
+
 use rayon::prelude::*;
 
 /// The loss of each image: minus the logarithm of the softmax at its label.

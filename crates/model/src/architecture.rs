@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{DropoutRate, Error, HeadDropout};
+
 /// Convolutions in each of the five blocks.
 pub const CONVOLUTIONS_PER_BLOCK: [usize; 5] = [2, 2, 3, 3, 3];
 
@@ -44,13 +46,65 @@ pub enum Head {
     Linear,
 }
 
-/// A head and the number of identities it tells apart.
+/// A head, the number of identities it tells apart, and what it drops in training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Classifier {
+    head: Head,
+    num_classes: usize,
+    dropout: HeadDropout,
+}
+
+impl Classifier {
+    /// A head with its usual dropout; `num_classes` are the rows of `fc8`.
+    pub const fn new(head: Head, num_classes: usize) -> Self {
+        Self { head, num_classes, dropout: HeadDropout::Usual }
+    }
+
+    /// The same with this dropout behind `fc6` and `fc7`, after their `ReLU`. A rate of 0 leaves no layer of
+    /// dropout. Parameters, their names and what evaluation gives do not depend on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NothingToDrop`] if the head is [`Head::Linear`] and a rate is given, be it 0.
+    ///
+    /// # Source
+    ///
+    /// Parkhi et al., Deep Face Recognition (BMVC 2015), who train VGGFace with a rate of 0.5 at both places.
+    pub fn with_dropout(self, dropout: HeadDropout) -> Result<Self, Error> {
+        match (self.head, dropout) {
+            (Head::Linear, HeadDropout::Rate(_)) => Err(Error::NothingToDrop),
+            _ => Ok(Self { dropout, ..self }),
+        }
+    }
+
     /// Which layers.
-    pub head: Head,
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
     /// Rows of `fc8`.
-    pub num_classes: usize,
+    pub fn num_classes(&self) -> usize {
+        self.num_classes
+    }
+
+    /// The share that is dropped behind each hidden layer.
+    fn rate(&self) -> DropoutRate {
+        match (self.dropout, self.head) {
+            (HeadDropout::Rate(rate), _) => rate,
+            (HeadDropout::Usual, Head::Bottleneck) => DropoutRate::HALF,
+            (HeadDropout::Usual, _) => DropoutRate::NONE,
+        }
+    }
+
+    /// Number and units of each hidden layer, in order.
+    fn hidden(&self, fc: usize) -> Vec<(u8, usize)> {
+        match self.head {
+            Head::Seed => vec![(6, fc)],
+            Head::Vggface => vec![(6, fc), (7, fc)],
+            Head::Bottleneck => vec![(6, BOTTLENECK_UNITS)],
+            Head::Linear => Vec::new(),
+        }
+    }
 }
 
 /// A network of this project.
@@ -104,7 +158,7 @@ pub enum LayerKind {
 /// A named step of the network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
-    /// VGGFace's name: `conv1_1` .. `conv5_3`, `pool1` .. `pool5`, `fc6`, `dropout6`, `fc7`, `fc8`.
+    /// VGGFace's name: `conv1_1` .. `conv5_3`, `pool1` .. `pool5`, `fc6`, `dropout6`, `fc7`, `dropout7`, `fc8`.
     pub name: String,
     /// What it computes.
     pub kind: LayerKind,
@@ -165,29 +219,24 @@ impl Architecture {
             });
         }
         let mut features = channels * side * side;
-        let mut dense = |name: &str, units: usize, activation| {
+        let mut dense = |name: String, units: usize, activation| {
             let kind = LayerKind::Dense { in_features: features, out_features: units, activation };
             features = units;
-            Layer { name: name.to_owned(), kind, output_shape: vec![units] }
+            Layer { name, kind, output_shape: vec![units] }
         };
-        if let Some(Classifier { head, num_classes }) = self.classifier {
-            match head {
-                Head::Seed => layers.push(dense("fc6", self.widths.fc, Activation::Relu)),
-                Head::Vggface => {
-                    layers.push(dense("fc6", self.widths.fc, Activation::Relu));
-                    layers.push(dense("fc7", self.widths.fc, Activation::Relu));
-                }
-                Head::Bottleneck => {
-                    layers.push(dense("fc6", BOTTLENECK_UNITS, Activation::Relu));
+        if let Some(classifier) = self.classifier {
+            let rate = classifier.rate();
+            for (number, units) in classifier.hidden(self.widths.fc) {
+                layers.push(dense(format!("fc{number}"), units, Activation::Relu));
+                if !rate.is_zero() {
                     layers.push(Layer {
-                        name: "dropout6".to_owned(),
-                        kind: LayerKind::Dropout { rate: 0.5 },
-                        output_shape: vec![BOTTLENECK_UNITS],
+                        name: format!("dropout{number}"),
+                        kind: LayerKind::Dropout { rate: rate.as_f32() },
+                        output_shape: vec![units],
                     });
                 }
-                Head::Linear => {}
             }
-            layers.push(dense("fc8", num_classes, Activation::Identity));
+            layers.push(dense("fc8".to_owned(), classifier.num_classes, Activation::Identity));
         }
         layers
     }
@@ -213,10 +262,45 @@ mod tests {
     fn parameter_counts_are_the_published_ones() {
         let with = |classifier| Architecture { widths: Widths::VGG16, side_px: 224, classifier };
         assert_eq!(count(&with(None)), 14_714_688);
-        let vggface = Classifier { head: Head::Vggface, num_classes: 2622 };
+        let vggface = Classifier::new(Head::Vggface, 2622);
         assert_eq!(count(&with(Some(vggface))), 145_002_878);
-        let seed = Classifier { head: Head::Seed, num_classes: 311 };
+        let seed = Classifier::new(Head::Seed, 311);
         assert_eq!(count(&with(Some(seed))), 118_753_399);
+    }
+
+    #[test]
+    fn dropout_follows_each_hidden_layer_and_changes_no_parameter() {
+        let with = |classifier| Architecture {
+            widths: Widths { blocks: [2; 5], fc: 4 },
+            side_px: 48,
+            classifier: Some(classifier),
+        };
+        let rate = |rate| HeadDropout::Rate(DropoutRate::new(rate).unwrap());
+        let hidden = |classifier: Classifier| -> Vec<String> {
+            let layers = with(classifier).layers().into_iter().skip(18);
+            layers
+                .map(|layer| match layer.kind {
+                    LayerKind::Dropout { rate } => format!("{} {rate}", layer.name),
+                    _ => layer.name,
+                })
+                .collect()
+        };
+        for (head, dropout, expected) in [
+            (Head::Seed, HeadDropout::Usual, "fc6 fc8"),
+            (Head::Seed, rate(0.25), "fc6 dropout6 0.25 fc8"),
+            (Head::Vggface, HeadDropout::Usual, "fc6 fc7 fc8"),
+            (Head::Vggface, rate(0.5), "fc6 dropout6 0.5 fc7 dropout7 0.5 fc8"),
+            (Head::Bottleneck, HeadDropout::Usual, "fc6 dropout6 0.5 fc8"),
+            (Head::Bottleneck, rate(0.25), "fc6 dropout6 0.25 fc8"),
+            (Head::Bottleneck, rate(0.0), "fc6 fc8"),
+        ] {
+            let classifier = Classifier::new(head, 3).with_dropout(dropout).unwrap();
+            assert_eq!(hidden(classifier).join(" "), expected);
+            let usual = with(Classifier::new(head, 3));
+            assert_eq!(with(classifier).parameters(), usual.parameters());
+        }
+        let refused = Classifier::new(Head::Linear, 3).with_dropout(rate(0.5));
+        assert!(matches!(refused, Err(Error::NothingToDrop)));
     }
 
     #[test]

@@ -67,7 +67,7 @@ mod tests {
     const ARCHITECTURE: Architecture = Architecture {
         widths: Widths::VGG16,
         side_px: 224,
-        classifier: Some(Classifier { head: Head::Vggface, num_classes: 2622 }),
+        classifier: Some(Classifier::new(Head::Vggface, 2622)),
     };
 
     #[test]

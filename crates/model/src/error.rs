@@ -151,6 +151,19 @@ pub enum Error {
     #[error("the network has no classifier, so it gives no logits")]
     NoClassifier,
 
+    /// The share of units to drop makes no sense: choose another.
+    #[error("dropout is {found}, expected at least 0 and below 1")]
+    DropoutRate {
+        /// The share asked for.
+        found: f64,
+    },
+
+    /// Dropout follows hidden layers, and the head has none: leave it out, or choose another head.
+    #[error(
+        "the head `linear` has no hidden layer to drop units of; leave dropout out, or take another head"
+    )]
+    NothingToDrop,
+
     /// The image is too small for five poolings: use a larger side.
     #[error("side {found} px is too small, expected at least {expected} px")]
     Side {

@@ -15,7 +15,7 @@ mod gradient;
 mod pooling;
 mod stretch;
 
-pub use cross_entropy::cross_entropy;
+pub use cross_entropy::{cross_entropy, soft::soft_cross_entropy};
 
 pub(crate) use convolutions::{Pooling, convolutions};
 pub(crate) use dense::dense;

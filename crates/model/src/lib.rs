@@ -9,6 +9,7 @@
 
 pub mod architecture;
 pub mod cut;
+pub mod dropout;
 pub mod error;
 pub mod gradient;
 pub mod initial;
@@ -19,9 +20,11 @@ pub mod weights;
 
 pub use architecture::{Architecture, Classifier, Head, Layer, LayerKind, ParameterSpec, Widths};
 pub use cut::Cut;
+pub use dropout::{DropoutRate, HeadDropout};
 pub use error::Error;
 pub use gradient::Gradient;
 pub use initial::{Initializer, initial};
-pub use layers::cross_entropy;
+pub use kernels::cross_entropy::soft::SoftTarget;
+pub use layers::{cross_entropy, soft_cross_entropy};
 pub use network::{Mode, Vgg16};
 pub use weights::{LoadReport, Metadata, WeightsFile};

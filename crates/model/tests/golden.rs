@@ -45,7 +45,7 @@ impl Golden {
         let architecture = Architecture {
             widths: Widths { blocks: [4, 6, 8, 10, 12], fc: 20 },
             side_px: 66,
-            classifier: Some(Classifier { head, num_classes: 5 }),
+            classifier: Some(Classifier::new(head, 5)),
         };
         let parameters: BTreeMap<String, Tensor> = self
             .below("backbone/parameters/")

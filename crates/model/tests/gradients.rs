@@ -16,7 +16,7 @@ fn network() -> Vgg16 {
     let architecture = Architecture {
         widths: Widths { blocks: [4, 8, 8, 16, 16], fc: 12 },
         side_px: 48,
-        classifier: Some(Classifier { head: Head::Seed, num_classes: 3 }),
+        classifier: Some(Classifier::new(Head::Seed, 3)),
     };
     let parameters = architecture
         .parameters()

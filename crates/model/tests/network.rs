@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
 use model::{
-    Architecture, Classifier, Cut, Error, Head, Initializer, LayerKind, Mode, Vgg16, Widths,
-    initial,
+    Architecture, Classifier, Cut, DropoutRate, Error, Head, HeadDropout, Initializer, LayerKind,
+    Mode, Vgg16, Widths, initial,
 };
 
 const HEADS: [Head; 4] = [Head::Seed, Head::Vggface, Head::Bottleneck, Head::Linear];
@@ -18,7 +18,7 @@ fn narrow(head: Head, side_px: usize) -> Architecture {
     Architecture {
         widths: Widths { blocks: [4, 8, 8, 16, 16], fc: 12 },
         side_px,
-        classifier: Some(Classifier { head, num_classes: 3 }),
+        classifier: Some(Classifier::new(head, 3)),
     }
 }
 
@@ -248,6 +248,27 @@ fn backbones_give_features_but_no_logits() {
     assert_eq!(pool5.dims(), [1, 16, 1, 1]);
     let result = network.logits(Cut::IMAGES, &images, Mode::Eval);
     assert!(matches!(result, Err(Error::NoClassifier)));
+}
+
+#[test]
+fn dropout_of_a_head_acts_in_training_alone() {
+    let plain = narrow(Head::Vggface, 48);
+    let rate = HeadDropout::Rate(DropoutRate::new(0.5).unwrap());
+    let classifier = plain.classifier.unwrap().with_dropout(rate).unwrap();
+    let dropped = Architecture { classifier: Some(classifier), ..plain };
+    assert_ne!(plain, dropped);
+    let build = |architecture| Vgg16::new(architecture, parameters(&plain), &Device::Cpu).unwrap();
+    let (plain, mut dropped) = (build(plain), build(dropped));
+    let logits =
+        |network: &Vgg16, mode| flat(&network.logits(Cut::IMAGES, &images(2, 48), mode).unwrap());
+    assert_eq!(logits(&plain, Mode::Eval), logits(&dropped, Mode::Eval));
+    assert_eq!(logits(&plain, TRAIN), logits(&plain, Mode::Eval));
+    assert_ne!(logits(&dropped, TRAIN), logits(&dropped, Mode::Eval));
+    assert_eq!(logits(&dropped, TRAIN), logits(&dropped, TRAIN));
+    dropped.set_trainable(&names(&["fc7", "fc8"])).unwrap();
+    let fc6 = dropped.architecture().cut_after("fc6").unwrap();
+    assert_eq!(dropped.lowest_trainable(), fc6, "features are those before any dropout");
+    assert_eq!(fc6, plain.architecture().cut_after("fc6").unwrap());
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn zeros(shape: &[usize]) -> Tensor {
 
 fn narrow() -> Architecture {
     let widths = Widths { blocks: [2, 3, 4, 5, 6], fc: 7 };
-    let classifier = model::Classifier { head: model::Head::Seed, num_classes: 2 };
+    let classifier = model::Classifier::new(model::Head::Seed, 2);
     Architecture { widths, side_px: 48, classifier: Some(classifier) }
 }
 

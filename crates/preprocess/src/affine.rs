@@ -10,6 +10,19 @@ impl AffineMap {
         Self([[1.0, 0.0, rows], [0.0, 1.0, columns]])
     }
 
+    /// A square of this share of the side, enlarged to the side. `place` says where in the room that it leaves it lies,
+    /// 0 to 1: rows, columns.
+    pub(crate) fn crop(side_px: usize, share: f64, place: [f64; 2]) -> Self {
+        let [rows, columns] =
+            place.map(|place| (1.0 - share) * side_px as f64 * place + 0.5 * share - 0.5);
+        Self([[share, 0.0, rows], [0.0, share, columns]])
+    }
+
+    /// Left and right change places.
+    pub(crate) fn mirror(side_px: usize) -> Self {
+        Self([[1.0, 0.0, 0.0], [0.0, -1.0, side_px as f64 - 1.0]])
+    }
+
     /// The map that first does `first`, then this one: the product of the matrices.
     pub(crate) fn after(self, first: Self) -> Self {
         let [p, q] = first.0;

@@ -139,11 +139,8 @@ impl Change {
         let (shear_sin, shear_cos) = self.shear_degrees.to_radians().sin_cos();
         let [zoom_rows, zoom_columns] = self.zoom;
         let center = side / 2.0 - 0.5;
-        let [crop_rows, crop_columns] = self
-            .crop_place
-            .map(|place| (1.0 - self.crop_share) * side * place + 0.5 * self.crop_share - 0.5);
         let flip = if self.is_flipped {
-            AffineMap([[1.0, 0.0, 0.0], [0.0, -1.0, side - 1.0]])
+            AffineMap::mirror(side_px)
         } else {
             AffineMap::translation(0.0, 0.0)
         };
@@ -153,10 +150,7 @@ impl Change {
             .after(AffineMap([[1.0, -shear_sin, 0.0], [0.0, shear_cos, 0.0]]))
             .after(AffineMap([[zoom_rows, 0.0, 0.0], [0.0, zoom_columns, 0.0]]))
             .after(AffineMap::translation(-center, -center))
-            .after(AffineMap([
-                [self.crop_share, 0.0, crop_rows],
-                [0.0, self.crop_share, crop_columns],
-            ]))
+            .after(AffineMap::crop(side_px, self.crop_share, self.crop_place))
             .after(flip)
     }
 }

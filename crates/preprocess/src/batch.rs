@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::augmentation::{Augmentation, ImageSeed, augment};
 use crate::normalization::{Normalization, normalize};
+use crate::view::{CropView, crop, flip};
 use crate::{Error, Prepared};
 
 /// How images are seen.
@@ -11,6 +12,10 @@ use crate::{Error, Prepared};
 pub enum View<'a> {
     /// As prepared.
     Plain,
+    /// Mirrored.
+    Flipped,
+    /// A part of it, enlarged.
+    Crop(CropView),
     /// Augmented, differently for each image and epoch, the same for the same seed.
     Augmented {
         /// By how much.
@@ -46,6 +51,15 @@ pub fn read_batch(
             prepared.read_pixels(index, rgb)?;
             match view {
                 View::Plain => normalize(normalization, rgb, image),
+                View::Flipped => {
+                    flip(prepared.side_px(), rgb);
+                    normalize(normalization, rgb, image);
+                }
+                View::Crop(view) => {
+                    let mut cropped = vec![0.0; image_len];
+                    crop(view, prepared.side_px(), rgb, &mut cropped);
+                    normalize(normalization, &cropped, image);
+                }
                 View::Augmented { augmentation, seed, epoch } => {
                     let seed = ImageSeed { seed, epoch, image: index as u64 };
                     let mut augmented = vec![0.0; image_len];

@@ -25,6 +25,7 @@ mod settings;
 mod shard;
 mod staging;
 pub mod synthetic;
+mod view;
 
 pub use augmentation::{Augmentation, AugmentationRanges, ImageSeed, augment};
 pub use batch::{View, read_batch};
@@ -37,3 +38,4 @@ pub use photograph::read_photograph;
 pub use prepare::{Outcome, prepare};
 pub use prepared::Prepared;
 pub use settings::{Crop, Settings, Share, Side};
+pub use view::{CropPlace, CropView, Mirror, TestTimeViews};

@@ -29,6 +29,9 @@ pub struct Settings {
 pub struct Share(f64);
 
 impl Share {
+    /// What test-time crops keep of the side.
+    pub(crate) const NINE_TENTHS: Self = Self(0.9);
+
     /// The number itself.
     pub fn get(self) -> f64 {
         self.0

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 use preprocess::{
-    Augmentation, AugmentationRanges, Crop, Error, Manifest, Normalization, Outcome, Prepared,
-    Settings, Share, Side, View, normalize, read_batch,
+    Augmentation, AugmentationRanges, Crop, CropPlace, CropView, Error, Manifest, Mirror,
+    Normalization, Outcome, Prepared, Settings, Share, Side, View, normalize, read_batch,
 };
 use proptest::prelude::*;
 
@@ -199,6 +199,17 @@ fn a_batch_is_normalized_and_augmented_by_index() {
     assert_eq!(one[..image_len], turned_around[image_len..], "the place in a batch is no matter");
     let next = read_batch(&prepared, &[0, 1], Normalization::None, view(2)).unwrap();
     assert_ne!(one, next);
+
+    let seen = |view| read_batch(&prepared, &[0], Normalization::VggfaceV1, view).unwrap();
+    let mirrored: Vec<f32> =
+        seen(View::Plain).chunks(48).flat_map(|row| row.iter().rev().copied()).collect();
+    assert_eq!(seen(View::Flipped), mirrored);
+    let share = Share::try_from(1.0).unwrap();
+    let whole = CropView { place: CropPlace::Center, share, mirror: Mirror::On };
+    assert_eq!(seen(View::Crop(whole)), mirrored);
+    let share = Share::try_from(0.5).unwrap();
+    let corner = |place| seen(View::Crop(CropView { place, share, mirror: Mirror::Off }));
+    assert_ne!(corner(CropPlace::TopLeft), corner(CropPlace::BottomRight));
 
     let beyond = read_batch(&prepared, &[5], Normalization::None, View::Plain);
     assert!(matches!(beyond, Err(Error::ImageIndex { index: 5, len: 5 })));

@@ -17,6 +17,20 @@ pub struct EpochSeed {
     pub epoch: usize,
 }
 
+impl EpochSeed {
+    /// The epoch's stream for one purpose.
+    pub(crate) fn stream(self, purpose: &str) -> NumpyRandom {
+        let mut hash = Sha256::new();
+        hash.update(purpose);
+        hash.update(u64::from(self.seed).to_le_bytes());
+        for place in [self.fold, self.stage, self.epoch] {
+            hash.update((place as u64).to_le_bytes());
+        }
+        let digest = hash.finalize();
+        NumpyRandom::new(u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]))
+    }
+}
+
 /// A permutation of `0..images` for one epoch, independent of all other epochs.
 ///
 /// A resumed run needs no generator's state: the order follows from the place in the run. The
@@ -24,16 +38,8 @@ pub struct EpochSeed {
 /// four bytes, little-endian, of the SHA-256 of `epoch-order` and of the four numbers as u64
 /// little-endian.
 pub fn epoch_order(seed: EpochSeed, images: usize) -> Vec<usize> {
-    let mut hash = Sha256::new();
-    hash.update(b"epoch-order");
-    hash.update(u64::from(seed.seed).to_le_bytes());
-    for place in [seed.fold, seed.stage, seed.epoch] {
-        hash.update((place as u64).to_le_bytes());
-    }
-    let digest = hash.finalize();
-    let derived = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
     let mut order: Vec<usize> = (0..images).collect();
-    NumpyRandom::new(derived).shuffle(&mut order);
+    seed.stream("epoch-order").shuffle(&mut order);
     order
 }
 

@@ -1,8 +1,19 @@
 //! What training minimizes: cross-entropy, as it should be and as Keras 2.2 clipped it.
+//!
+//! [`loss`] and [`losses`] are plain and are what evaluation reports; an [`Objective`] may smooth labels, weight
+//! identities and take [`Targets`] that are mixed.
+
+mod class_weights;
+mod objective;
+mod targets;
 
 use candle_core::{D, Result, Tensor};
 use model::cross_entropy;
 use serde::{Deserialize, Serialize};
+
+pub use class_weights::{ClassWeighting, ClassWeights};
+pub use objective::Objective;
+pub use targets::Targets;
 
 /// How far Keras keeps a probability from 0 and 1; `backend.epsilon()`.
 const KERAS_EPSILON: f32 = 1e-7;
@@ -54,12 +65,17 @@ pub fn losses(kind: LossKind, logits: &Tensor, labels: &Tensor) -> Result<Tensor
     match kind {
         LossKind::CrossEntropy => cross_entropy(logits, labels),
         LossKind::Keras22Clipped => {
-            let probabilities = candle_nn::ops::softmax(logits, D::Minus1)?;
-            let sums = probabilities.sum_keepdim(D::Minus1)?;
-            let clipped = clip(&probabilities.broadcast_div(&sums)?)?;
+            let clipped = clipped_probabilities(logits)?;
             clipped.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?.log()?.neg()
         }
     }
+}
+
+/// The softmax as Keras's loss sees it, `(batch, num_classes)`.
+fn clipped_probabilities(logits: &Tensor) -> Result<Tensor> {
+    let probabilities = candle_nn::ops::softmax(logits, D::Minus1)?;
+    let sums = probabilities.sum_keepdim(D::Minus1)?;
+    clip(&probabilities.broadcast_div(&sums)?)
 }
 
 /// Keeps probabilities within epsilon of 0 and 1; what lies outside gets no gradient.

@@ -37,7 +37,7 @@ impl NumpyRandom {
     }
 
     /// A uniform index of `0..=last`: masked words, drawn until one is small enough.
-    fn index_up_to(&mut self, last: usize) -> usize {
+    pub(crate) fn index_up_to(&mut self, last: usize) -> usize {
         let last = u32::try_from(last).expect("a list to shuffle has fewer than 2^32 items");
         let mask = u32::MAX.checked_shr(last.leading_zeros()).unwrap_or(0);
         loop {

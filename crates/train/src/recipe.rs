@@ -120,7 +120,7 @@ impl TryFrom<RawRecipe> for Recipe {
         let layers = Architecture {
             widths: Widths::VGG16,
             side_px: 224,
-            classifier: Some(Classifier { head: raw.head, num_classes: 2 }),
+            classifier: Some(Classifier::new(raw.head, 2)),
         }
         .layers();
         let mut names = BTreeSet::new();

@@ -112,6 +112,34 @@ setting!(
     f64::is_finite
 );
 
+setting!(
+    /// How much of a label is spread over all identities: at least 0 and below 1.
+    LabelSmoothing, "`label_smoothing`", "at least 0 and below 1",
+    |value| (0.0..1.0).contains(&value)
+);
+impl LabelSmoothing {
+    /// Labels as they are.
+    pub const NONE: Self = Self(0.0);
+
+    /// Whether labels are left as they are.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(crate) fn is_none(&self) -> bool {
+        self.0 == 0.0
+    }
+
+    /// The number as losses take it.
+    #[expect(clippy::cast_possible_truncation, reason = "losses are f32")]
+    pub(crate) fn as_f32(self) -> f32 {
+        self.0 as f32
+    }
+}
+
+setting!(
+    /// Both parameters of the Beta distribution that mixup draws shares from: finite and above 0.
+    MixupAlpha, "`mixup`", "a finite number above 0",
+    |value| value.is_finite() && 0.0 < value
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +156,11 @@ mod tests {
         assert!(MinLearningRate::new(0.0).is_ok());
         assert!(MinDelta::new(-1e-9).is_err());
         assert!(Baseline::new(-1.0).is_ok());
+        assert!(LabelSmoothing::new(0.0).is_ok());
+        assert!(LabelSmoothing::new(-0.1).is_err());
+        assert!(LabelSmoothing::new(1.0).is_err());
+        assert!(MixupAlpha::new(f64::MIN_POSITIVE).is_ok());
+        assert!(MixupAlpha::new(0.0).is_err());
     }
 
     #[test]
@@ -140,6 +173,8 @@ mod tests {
             assert!(MinLearningRate::new(value).is_err());
             assert!(MinDelta::new(value).is_err());
             assert!(Baseline::new(value).is_err());
+            assert!(LabelSmoothing::new(value).is_err());
+            assert!(MixupAlpha::new(value).is_err());
         }
     }
 

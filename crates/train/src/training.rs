@@ -29,3 +29,4 @@ pub use inputs::Inputs;
 pub use interrupt::Interrupt;
 pub(crate) use plan::plan;
 pub(crate) use start::file_normalization;
+pub(crate) use streams::Stream;

@@ -41,7 +41,7 @@ impl Golden {
         let architecture = Architecture {
             widths: Widths { blocks, fc: width("fc6") },
             side_px: SIDE,
-            classifier: Some(Classifier { head: Head::Seed, num_classes: width("fc8") }),
+            classifier: Some(Classifier::new(Head::Seed, width("fc8"))),
         };
         Vgg16::new(architecture, weights, &Device::Cpu).unwrap()
     }

@@ -32,7 +32,7 @@ fn network(name: &str) -> Vgg16 {
     let (_, file) = converted(name, |_| ());
     let architecture = file.architecture().unwrap();
     assert_eq!(architecture.side_px, 64);
-    let classifier = Classifier { head: Head::Vggface, num_classes: 9 };
+    let classifier = Classifier::new(Head::Vggface, 9);
     assert_eq!(architecture.classifier, Some(classifier));
     Vgg16::new(architecture, file.tensors().clone(), &Device::Cpu).unwrap()
 }

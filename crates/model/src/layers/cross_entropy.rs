@@ -1,5 +1,7 @@
 //! Softmax cross-entropy of logits.
 
+pub(super) mod soft;
+
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 use kernels::cross_entropy;
 

@@ -1,6 +1,7 @@
 //! Each layer's gradients against finite differences, on the CPU's kernels and on the tensor
 //! operations that serve the other devices; and the traps of candle that both go round.
 
+mod cross_entropy;
 mod stretch;
 
 use std::cell::RefCell;
@@ -8,7 +9,7 @@ use std::cell::RefCell;
 use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
 
 use super::{
-    Buffers, GradientSlot, Parameters, Pooling, convolutions, cross_entropy, dense, dropout,
+    Buffers, GradientSlot, Parameters, Pooling, convolutions, dense, dropout,
     pooling::{self, max_pool as pool},
 };
 use crate::architecture::Activation;
@@ -359,33 +360,6 @@ fn frozen_arguments_receive_no_gradient() {
     let first_layer = backward(&images.detach(), &weights, &bias);
     assert!(slot_of(&weights).take().is_some() && slot_of(&bias).take().is_some());
     assert_eq!(first_layer.get_ids().count(), 0);
-}
-
-#[test]
-fn cross_entropy_is_the_same_by_kernel_and_by_tensor_operations() {
-    let logits: Vec<f32> = (0..15_u8).map(|at| f32::from(at * 7 % 11) - 5.0).collect();
-    let labels = Tensor::new(&[4_u32, 0, 2], &Device::Cpu).unwrap();
-    let weights = Tensor::new(&[0.5_f32, -1.0, 2.0], &Device::Cpu).unwrap();
-    let of = |losses: fn(&Tensor, &Tensor) -> Result<Tensor>| {
-        let logits = Var::from_slice(&logits, (3, 5), &Device::Cpu).unwrap();
-        let losses = losses(&logits, &labels).unwrap();
-        let gradients = (&losses * &weights).unwrap().sum_all().unwrap().backward().unwrap();
-        let gradient = gradients.get(&logits).unwrap().flatten_all().unwrap();
-        [losses.to_vec1::<f32>().unwrap(), gradient.to_vec1().unwrap()].concat()
-    };
-    let (kernel, tensors) = (of(cross_entropy), of(cross_entropy::by_tensor_operations));
-    for (kernel, tensors) in kernel.iter().zip(&tensors) {
-        // A few roundings of losses up to 11.
-        assert!((kernel - tensors).abs() <= 3e-6, "{kernel}, {tensors}");
-    }
-}
-
-#[test]
-fn a_label_that_is_no_class_is_refused() {
-    let logits = Tensor::zeros((1, 3), DType::F32, &Device::Cpu).unwrap();
-    let labels = Tensor::new(&[3_u32], &Device::Cpu).unwrap();
-    let error = cross_entropy(&logits, &labels).unwrap_err();
-    assert!(error.to_string().contains("a label is 3, expected one below 3"), "{error}");
 }
 
 #[test]

@@ -183,7 +183,7 @@ impl WeightsFile {
         let num_classes = fc8.map_or(0, |(outputs, _)| outputs);
         let places = features / widths.blocks[4];
         let side_px = (places.isqrt() << CONVOLUTIONS_PER_BLOCK.len()).max(MIN_SIDE_PX);
-        let classifier = Some(Classifier { head, num_classes });
+        let classifier = Some(Classifier::new(head, num_classes));
         Ok(Architecture { widths, side_px, classifier })
     }
 }

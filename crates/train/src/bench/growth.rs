@@ -80,7 +80,7 @@ pub fn growth(threads: usize, repetitions: usize) -> Result<Vec<Growth>, Error> 
         }
     }
     for count in IDENTITIES {
-        let classifier = Some(Classifier { head: Head::Seed, num_classes: count });
+        let classifier = Some(Classifier::new(Head::Seed, count));
         let mut bench = Bench::new(Architecture { classifier, ..ARCHITECTURE })?;
         for part in [Part::Head, Part::StageTwo] {
             let seconds = measured(&mut bench, part, 32, repetitions)?;

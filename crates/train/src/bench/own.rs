@@ -35,7 +35,7 @@ const SIDE: usize = 224;
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     widths: Widths::VGG16,
     side_px: SIDE,
-    classifier: Some(Classifier { head: Head::Seed, num_classes: NUM_CLASSES as usize }),
+    classifier: Some(Classifier::new(Head::Seed, NUM_CLASSES as usize)),
 };
 
 /// Does what is asked for on stdin, a case a line, and answers with the seconds it took; `peak` with the most memory that

@@ -38,7 +38,7 @@ pub fn diagnose(config: &Config, depth: Depth) -> Result<Diagnosis, Error> {
     let architecture = Architecture {
         widths: config.recipe.widths(&config.recipe_name, of_file)?,
         side_px: prepared.side_px(),
-        classifier: Some(Classifier { head, num_classes }),
+        classifier: Some(Classifier::new(head, num_classes)),
     };
     let initial = initial_weights(
         &architecture,

@@ -99,5 +99,5 @@ fn classifier(file: &WeightsFile, layer: &str) -> Result<Classifier, Error> {
         (Some(_), None) => Head::Seed,
         (None, _) => Head::Linear,
     };
-    Ok(Classifier { head, num_classes })
+    Ok(Classifier::new(head, num_classes))
 }

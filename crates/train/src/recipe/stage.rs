@@ -99,7 +99,7 @@ mod tests {
         Architecture {
             widths: Widths { blocks: [2; 5], fc: 4 },
             side_px: 48,
-            classifier: Some(Classifier { head, num_classes: 3 }),
+            classifier: Some(Classifier::new(head, 3)),
         }
         .layers()
     }

@@ -11,7 +11,7 @@ use crate::{
 /// A source of batches.
 #[derive(Debug, Clone, Copy)]
 pub enum Inputs<'a> {
-    /// Prepared images, normalized, perhaps augmented.
+    /// Prepared images, normalized, as they are, augmented, or in one view.
     Pixels(Pixels<'a>),
     /// Features that were computed before.
     Features(&'a FeatureFile),
@@ -22,13 +22,27 @@ pub enum Inputs<'a> {
 pub struct Pixels<'a> {
     prepared: &'a Prepared,
     normalization: Normalization,
-    augment: Option<(&'a Augmentation, u64)>,
+    seen: Seen<'a>,
+}
+
+/// How images are seen.
+#[derive(Debug, Clone, Copy)]
+enum Seen<'a> {
+    /// The same in every epoch.
+    As(View<'a>),
+    /// Differently in each, by a stream of this seed.
+    Augmented(&'a Augmentation, u64),
 }
 
 impl<'a> Inputs<'a> {
     /// Images as they are.
     pub fn plain(prepared: &'a Prepared, normalization: Normalization) -> Self {
-        Self::Pixels(Pixels { prepared, normalization, augment: None })
+        Self::viewed(prepared, normalization, View::Plain)
+    }
+
+    /// Images in one view, the same in every epoch: one of a [`preprocess::TestTimeViews`], say.
+    pub fn viewed(prepared: &'a Prepared, normalization: Normalization, view: View<'a>) -> Self {
+        Self::Pixels(Pixels { prepared, normalization, seen: Seen::As(view) })
     }
 
     /// Images that differ from epoch to epoch, by a stream of this seed.
@@ -38,7 +52,7 @@ impl<'a> Inputs<'a> {
         augmentation: &'a Augmentation,
         seed: u64,
     ) -> Self {
-        Self::Pixels(Pixels { prepared, normalization, augment: Some((augmentation, seed)) })
+        Self::Pixels(Pixels { prepared, normalization, seen: Seen::Augmented(augmentation, seed) })
     }
 
     /// How many images there are.
@@ -66,12 +80,12 @@ impl<'a> Inputs<'a> {
     /// [`Error::Preprocess`] or [`Error::Read`] if the data cannot be read.
     pub fn read(&self, indices: &[usize], epoch: usize, device: &Device) -> Result<Tensor, Error> {
         match self {
-            Self::Pixels(Pixels { prepared, normalization, augment }) => {
-                let view = match augment {
-                    Some((augmentation, seed)) => {
-                        View::Augmented { augmentation, seed: *seed, epoch: epoch as u64 }
+            Self::Pixels(Pixels { prepared, normalization, seen }) => {
+                let view = match *seen {
+                    Seen::Augmented(augmentation, seed) => {
+                        View::Augmented { augmentation, seed, epoch: epoch as u64 }
                     }
-                    None => View::Plain,
+                    Seen::As(view) => view,
                 };
                 let images = read_batch(prepared, indices, *normalization, view)?;
                 let side = prepared.side_px();

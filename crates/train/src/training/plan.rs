@@ -82,7 +82,7 @@ mod tests {
         let architecture = Architecture {
             widths: Widths { blocks: [1; 5], fc: 2 },
             side_px: 48,
-            classifier: Some(Classifier { head, num_classes: 2 }),
+            classifier: Some(Classifier::new(head, 2)),
         };
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
         let tensors: BTreeMap<_, _> = architecture

@@ -35,7 +35,7 @@ impl Start {
         let architecture = Architecture {
             widths: config.recipe.widths(&config.recipe_name, of_file)?,
             side_px: prepared.side_px(),
-            classifier: Some(Classifier { head: config.recipe.head, num_classes }),
+            classifier: Some(Classifier::new(config.recipe.head, num_classes)),
         };
         let initial = initial_weights(
             &architecture,

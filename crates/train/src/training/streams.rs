@@ -11,6 +11,8 @@ pub(crate) enum Stream {
     Augmentation,
     /// Dropout's masks of a step.
     Dropout,
+    /// How a step's batch is mixed.
+    Mixup,
 }
 
 impl Stream {
@@ -19,6 +21,7 @@ impl Stream {
             Self::InitialWeights => "initial-weights",
             Self::Augmentation => "augmentation",
             Self::Dropout => "dropout",
+            Self::Mixup => "mixup",
         }
     }
 

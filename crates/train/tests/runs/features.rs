@@ -34,7 +34,7 @@ fn exported_features_are_the_networks_output_in_the_manifests_order() {
     let architecture = Architecture {
         widths: file.widths().unwrap(),
         side_px: 48,
-        classifier: Some(Classifier { head: Head::Linear, num_classes: 3 }),
+        classifier: Some(Classifier::new(Head::Linear, 3)),
     };
     let network = Vgg16::new(architecture, file.tensors().clone(), &Device::Cpu).unwrap();
     let prepared = Prepared::open(&bench.path("data")).unwrap();

@@ -216,7 +216,7 @@ fn a_head_of_other_people_is_refused_by_the_first_that_differs() {
         narrow("linear", TWO_STAGES).replace("head_init = \"new\"", "head_init = \"weights\"");
     fs::write(bench.path("recipe.toml"), text).unwrap();
     let path = bench.path("w.safetensors");
-    let classifier = Some(Classifier { head: Head::Linear, num_classes: 2 });
+    let classifier = Some(Classifier::new(Head::Linear, 2));
     write_weights(&path, classifier, Some(&["person_0000", "Ada_Lovelace"]));
     let message = refusal(&train(&bench, &["--weights", path.to_str().unwrap()]), 1);
     assert_says(&message, &["label 1", "`Ada_Lovelace`", "`person_0001`", "head_init"]);
@@ -238,7 +238,7 @@ fn features_of_dense_layers_need_the_side_they_were_made_for() {
     let bench = Bench::new(2, 3);
     bench.prepare_at("larger", 64, 2, 3);
     let path = bench.path("w.safetensors");
-    write_weights(&path, Some(Classifier { head: Head::Vggface, num_classes: 2 }), None);
+    write_weights(&path, Some(Classifier::new(Head::Vggface, 2)), None);
     let output = features(&bench, "fc7", "larger");
     assert_says(
         &refusal(&output, 1),

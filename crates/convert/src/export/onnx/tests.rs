@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use model::{Architecture, Classifier, Head, Widths};
+use model::{Architecture, Classifier, DropoutRate, Head, HeadDropout, Widths};
 use preprocess::Normalization;
 
 use super::*;
@@ -30,14 +30,14 @@ fn network(classifier: Option<Classifier>) -> Network {
         architecture,
         tensors,
         normalization: Normalization::VggfaceV1,
-        identities: classifier.map(|it| (0..it.num_classes).map(|it| it.to_string()).collect()),
+        identities: classifier.map(|it| (0..it.num_classes()).map(|it| it.to_string()).collect()),
         source: "weights.safetensors".to_owned(),
         source_sha256: "00".to_owned(),
     }
 }
 
 fn with_head(head: Head) -> Network {
-    network(Some(Classifier { head, num_classes: 9 }))
+    network(Some(Classifier::new(head, 9)))
 }
 
 fn decoded(network: &Network, input: Input, scores: Scores) -> ModelProto {
@@ -178,4 +178,15 @@ fn networks_beyond_the_format_are_refused() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn dropout_leaves_no_trace() {
+    let rate = HeadDropout::Rate(DropoutRate::new(0.5).unwrap());
+    let plain = with_head(Head::Vggface);
+    let classifier = Classifier::new(Head::Vggface, 9).with_dropout(rate).unwrap();
+    let dropped = network(Some(classifier));
+    assert_ne!(plain.architecture.layers(), dropped.architecture.layers());
+    let of = |network| decoded(network, Input::Normalized, Scores::Logits);
+    assert_eq!(of(&plain), of(&dropped));
 }
