@@ -1,19 +1,29 @@
 //! A recipe: what is trained, in which stages, at which rates. One TOML file, checked once.
 
 mod builtin;
+mod message;
 mod pattern;
 mod stage;
 
 use std::{collections::BTreeSet, io::ErrorKind, num::NonZeroUsize, path::Path};
 
-use model::{Architecture, Classifier, Head, Widths};
+use model::{Architecture, Classifier, DropoutRate, Head, HeadDropout, Widths};
+use preprocess::TestTimeViews;
 use serde::{Deserialize, Serialize};
 
 pub use builtin::{BUILTIN, Builtin};
 pub use pattern::Pattern;
 pub use stage::Stage;
 
-use crate::{Error, features::FeatureDtype, folds::SplitKind, loss::LossKind};
+use crate::{
+    Error,
+    features::FeatureDtype,
+    folds::SplitKind,
+    loss::{ClassWeighting, LossKind},
+    sampling::Sampling,
+    setting::LabelSmoothing,
+};
+use message::one_line;
 
 /// The recipe of a run. What is read is checked: such a value is valid.
 ///
@@ -42,6 +52,16 @@ pub struct Recipe {
     pub loss: LossKind,
     /// How the folds are drawn, unless the command line says otherwise.
     pub split: SplitKind,
+    /// How much of each label is spread over all identities in training.
+    pub label_smoothing: LabelSmoothing,
+    /// How much an image counts in training by whose it is.
+    pub class_weights: ClassWeighting,
+    /// Dropout behind the hidden layers of the head, in place of the head's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<DropoutRate>,
+    /// The views of each held-out image over which the final predictions are averaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_time_views: Option<TestTimeViews>,
     /// Channels of the five blocks, for a network that starts from random weights; a weights file
     /// brings its own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +118,12 @@ struct RawRecipe {
     loss: LossKind,
     #[serde(default = "stratified")]
     split: SplitKind,
+    #[serde(default = "unsmoothed")]
+    label_smoothing: LabelSmoothing,
+    #[serde(default)]
+    class_weights: ClassWeighting,
+    dropout: Option<DropoutRate>,
+    test_time_views: Option<TestTimeViews>,
     widths: Option<[usize; 5]>,
     #[serde(default)]
     features_dtype: FeatureDtype,
@@ -107,6 +133,10 @@ struct RawRecipe {
 
 fn stratified() -> SplitKind {
     SplitKind::Stratified
+}
+
+fn unsmoothed() -> LabelSmoothing {
+    LabelSmoothing::new(0.0).expect("0 is allowed")
 }
 
 impl TryFrom<RawRecipe> for Recipe {
@@ -120,7 +150,7 @@ impl TryFrom<RawRecipe> for Recipe {
         let layers = Architecture {
             widths: Widths::VGG16,
             side_px: 224,
-            classifier: Some(Classifier::new(raw.head, 2)),
+            classifier: Some(classifier(raw.head, raw.dropout, 2).map_err(|e| e.to_string())?),
         }
         .layers();
         let mut names = BTreeSet::new();
@@ -132,6 +162,13 @@ impl TryFrom<RawRecipe> for Recipe {
                 return Err(format!("two stages are named `{}`", stage.name));
             }
             stage.trainable(&layers)?;
+            if stage.sampling == Sampling::Balanced && raw.shuffle == Shuffle::Never {
+                return Err(format!(
+                    "stage `{}` has sampling = \"balanced\", which draws another order each epoch, \
+                     under shuffle = \"never\"; set shuffle = \"every-epoch\"",
+                    stage.name
+                ));
+            }
         }
         if raw.widths.is_some_and(|widths| widths.contains(&0)) {
             return Err("`widths` has a 0, expected five numbers of channels".to_owned());
@@ -144,11 +181,25 @@ impl TryFrom<RawRecipe> for Recipe {
             fresh_model_per_fold: raw.fresh_model_per_fold,
             loss: raw.loss,
             split: raw.split,
+            label_smoothing: raw.label_smoothing,
+            class_weights: raw.class_weights,
+            dropout: raw.dropout,
+            test_time_views: raw.test_time_views,
             widths: raw.widths,
             features_dtype: raw.features_dtype,
             stages: raw.stages,
         })
     }
+}
+
+/// The end of the network: a head, with its dropout.
+fn classifier(
+    head: Head,
+    dropout: Option<DropoutRate>,
+    num_classes: usize,
+) -> Result<Classifier, model::Error> {
+    let dropout = dropout.map_or(HeadDropout::Usual, HeadDropout::Rate);
+    Classifier::new(head, num_classes).with_dropout(dropout)
 }
 
 impl Recipe {
@@ -193,6 +244,16 @@ impl Recipe {
         Self::parse(argument, &text)
     }
 
+    /// The end of the network, for so many people.
+    ///
+    /// # Panics
+    ///
+    /// Never: whether the head takes dropout is checked when a recipe is read.
+    pub fn classifier(&self, num_classes: usize) -> Classifier {
+        classifier(self.head, self.dropout, num_classes)
+            .expect("whether a head takes dropout does not depend on how many people there are")
+    }
+
     /// Takes what was given over what the recipe says.
     pub fn override_with(&mut self, given: &Overrides) {
         self.split = given.split.unwrap_or(self.split);
@@ -234,47 +295,6 @@ impl Recipe {
             (None, Some(blocks)) => Ok(Widths { blocks, ..Widths::VGG16 }),
             (None, None) => Ok(Widths::VGG16),
         }
-    }
-}
-
-/// Keys and values that Keras calls otherwise, in serde's words, and how a recipe says it.
-const KERAS_NAMES: [(&str, &str); 10] = [
-    ("field `clipnorm`", "clip = { norm = 1.0 }"),
-    ("field `clipvalue`", "clip = { value = 0.5 }"),
-    ("field `global_clipnorm`", "clip = { global_norm = 1.0 }"),
-    ("field `lr`", "learning_rate"),
-    ("field `min_lr`", "min_learning_rate"),
-    ("variant `adamw`", "kind = \"adam\", weight_decay = 0.004"),
-    ("variant `val_loss`", "validation_loss"),
-    ("variant `val_accuracy`", "validation_accuracy"),
-    ("variant `val_acc`", "validation_accuracy"),
-    ("variant `accuracy`", "train_accuracy"),
-];
-
-/// What serde says of types, and what it means to who writes TOML.
-const TOML_WORDS: [(&str, &str); 3] = [
-    ("a nonzero usize", "a whole number, at least 1"),
-    (
-        "invalid type: map, expected a sequence",
-        "found a table, expected a list; [[stage]] has double brackets",
-    ),
-    ("expected a sequence", "expected a list such as [\"conv*\"]"),
-];
-
-/// A TOML error in one line with its place, without the picture of the text around it.
-fn one_line(cause: &toml::de::Error, text: &str) -> String {
-    let message = cause.message().lines().collect::<Vec<_>>().join("; ");
-    let message = TOML_WORDS
-        .into_iter()
-        .fold(message, |message, (words, meaning)| message.replace(words, meaning));
-    let is_unknown = |keras: &str| message.starts_with(&format!("unknown {keras}"));
-    let message = match KERAS_NAMES.into_iter().find(|(keras, _)| is_unknown(keras)) {
-        Some((_, ours)) => format!("{message}; what Keras calls so is `{ours}` here"),
-        None => message,
-    };
-    match cause.span().and_then(|span| text.get(..span.start)) {
-        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
-        None => message,
     }
 }
 

@@ -7,7 +7,10 @@ use preprocess::Augmentation;
 use serde::{Deserialize, Serialize};
 
 use super::Pattern;
-use crate::{early_stopping::EarlyStopping, optimizer::OptimizerConfig, schedule::ReduceOnPlateau};
+use crate::{
+    early_stopping::EarlyStopping, optimizer::OptimizerConfig, sampling::Sampling,
+    schedule::ReduceOnPlateau, setting::MixupAlpha,
+};
 
 /// A part of a run with its own trainable layers and optimizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,12 @@ pub struct Stage {
     /// Random changes to the training images; validation images are never changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augmentation>,
+    /// Which training images an epoch shows.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// Mixes each batch with itself; the alpha of the share's distribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixup: Option<MixupAlpha>,
 }
 
 impl Stage {

@@ -32,6 +32,58 @@ pub(crate) struct Evaluation {
 }
 
 impl Evaluation {
+    /// What logits of some images, one after the other, say of them.
+    fn new(
+        kind: LossKind,
+        logits: Vec<f32>,
+        labels: &[u32],
+        dead_units: BTreeMap<String, f64>,
+    ) -> Result<Self, Error> {
+        let images = labels.len();
+        let classes = logits.len() / images;
+        let tensor = Tensor::from_slice(&logits, (images, classes), &Device::Cpu)?;
+        let losses =
+            losses(kind, &tensor, &Tensor::new(labels, &Device::Cpu)?)?.to_vec1::<f32>()?;
+        let saturated = losses.iter().filter(|&&loss| SATURATED_LOSS <= loss).count();
+        let rows = logits.chunks_exact(classes);
+        Ok(Self {
+            predictions: rows
+                .zip(labels)
+                .map(|(row, &label)| Prediction::new(row, label))
+                .collect(),
+            mean_probabilities: mean_probabilities(&logits, classes),
+            loss: losses.into_iter().map(f64::from).sum::<f64>() / images as f64,
+            saturated_share: saturated as f64 / images as f64,
+            dead_units,
+            logits,
+        })
+    }
+
+    /// The mean of the softmax over several views of the same images, as if one network had said it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no view.
+    pub(crate) fn averaged(
+        kind: LossKind,
+        views: Vec<Self>,
+        labels: &[u32],
+    ) -> Result<Self, Error> {
+        let count = views.len() as f32;
+        let mut views = views.into_iter();
+        let first = views.next().expect("there is a view");
+        let classes = first.mean_probabilities.len();
+        let mut means = softmax(&first.logits, classes);
+        for view in views {
+            for (mean, probability) in means.iter_mut().zip(softmax(&view.logits, classes)) {
+                *mean += probability;
+            }
+        }
+        // The logarithm of a probability is a logit whose softmax is that probability.
+        let logits = means.into_iter().map(|sum| (sum / count).max(f32::MIN_POSITIVE).ln());
+        Self::new(kind, logits.collect(), labels, first.dead_units)
+    }
+
     pub(crate) fn accuracy(&self) -> f64 {
         accuracy(&self.predictions).expect("a fold holds out at least one image")
     }
@@ -75,9 +127,7 @@ pub(crate) fn evaluate(
     progress.set_length(held.indices.len() as u64);
     let mut hidden: Vec<(Cut, Units)> =
         hidden_cuts(network, held.cut).into_iter().map(|cut| (cut, Units::default())).collect();
-    let images = held.indices.len();
-    let mut predictions = Vec::with_capacity(images);
-    let (mut all_logits, mut losses_of_all) = (Vec::new(), Vec::with_capacity(images));
+    let mut logits = Vec::new();
     let batches = held.indices.chunks(held.batch_size);
     for_each_batch(held.inputs, batches, 0, network.device(), |batch, inputs| {
         if interrupt.is_raised() {
@@ -89,30 +139,16 @@ pub(crate) fn evaluate(
             at = *cut;
             units.add(&activations)?;
         }
-        let logits = network.logits(at, &activations, Mode::Eval)?.to_device(&Device::Cpu)?;
-        let labels: Vec<u32> = batch.iter().map(|&image| held.labels[image]).collect();
-        let of_batch = losses(kind, &logits, &Tensor::new(labels.as_slice(), &Device::Cpu)?)?;
-        losses_of_all.extend(of_batch.to_vec1::<f32>()?);
-        let rows = logits.to_vec2::<f32>()?;
-        predictions.extend(rows.iter().zip(labels).map(|(row, label)| Prediction::new(row, label)));
-        all_logits.extend(rows.into_iter().flatten());
+        let of_batch = network.logits(at, &activations, Mode::Eval)?.to_device(&Device::Cpu)?;
+        logits.extend(of_batch.flatten_all()?.to_vec1::<f32>()?);
         progress.inc(batch.len() as u64);
         Ok(())
     })?;
     progress.finish_and_clear();
-    let saturated = losses_of_all.iter().filter(|&&loss| SATURATED_LOSS <= loss).count();
-    let layers = network.layers();
-    Ok(Evaluation {
-        predictions,
-        mean_probabilities: mean_probabilities(&all_logits, images),
-        logits: all_logits,
-        loss: losses_of_all.into_iter().map(f64::from).sum::<f64>() / images as f64,
-        saturated_share: saturated as f64 / images as f64,
-        dead_units: hidden
-            .into_iter()
-            .map(|(cut, units)| (layers[cut.index() - 1].name.clone(), units.dead_share()))
-            .collect(),
-    })
+    let labels: Vec<u32> = held.indices.iter().map(|&image| held.labels[image]).collect();
+    let name = |cut: Cut| network.layers()[cut.index() - 1].name.clone();
+    let dead = hidden.into_iter().map(|(cut, units)| (name(cut), units.dead_share())).collect();
+    Evaluation::new(kind, logits, &labels, dead)
 }
 
 /// The cuts behind the hidden dense layers that come after a cut.
@@ -123,15 +159,23 @@ fn hidden_cuts(network: &Vgg16, from: Cut) -> Vec<Cut> {
     layers.filter(|(_, layer)| is_hidden(layer)).map(|(index, _)| Cut::before(index + 1)).collect()
 }
 
-fn mean_probabilities(logits: &[f32], images: usize) -> Vec<f32> {
-    let classes = logits.len() / images;
+fn mean_probabilities(logits: &[f32], classes: usize) -> Vec<f32> {
+    let images = (logits.len() / classes) as f32;
     let mut means = vec![0.0; classes];
-    for row in logits.chunks_exact(classes) {
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = row.iter().map(|logit| (logit - largest).exp()).sum();
-        for (mean, logit) in means.iter_mut().zip(row) {
-            *mean += (logit - largest).exp() / sum / images as f32;
+    for row in softmax(logits, classes).chunks_exact(classes) {
+        for (mean, probability) in means.iter_mut().zip(row) {
+            *mean += probability / images;
         }
     }
     means
+}
+
+fn softmax(logits: &[f32], classes: usize) -> Vec<f32> {
+    let mut probabilities = Vec::with_capacity(logits.len());
+    for row in logits.chunks_exact(classes) {
+        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = row.iter().map(|logit| (logit - largest).exp()).sum();
+        probabilities.extend(row.iter().map(|logit| (logit - largest).exp() / sum));
+    }
+    probabilities
 }

@@ -43,6 +43,11 @@ pub(crate) struct Experiment<'a> {
 }
 
 impl Experiment<'_> {
+    /// The labels of these images.
+    pub(crate) fn labels_of(&self, images: &[usize]) -> Vec<u32> {
+        images.iter().map(|&image| self.labels[image]).collect()
+    }
+
     /// The images, or their features, that enter the network at this cut of a stage.
     pub(crate) fn inputs_at(&self, cut: Cut) -> Inputs<'_> {
         match self.features.get(&cut) {

@@ -15,6 +15,7 @@ use crate::{
     Error,
     device::device_name,
     folds::Fold,
+    loss::Objective,
     metrics::majority,
     run::{EpochRecord, FoldSummary, RunFolder, predictions_csv},
     whole_file::write_whole,
@@ -40,10 +41,11 @@ pub(crate) fn train_fold(
         fold.train.len(),
         fold.validation.len()
     );
+    let objective = objective(experiment, fold);
     let mut evaluation = None;
     while let Some(plan) = plans.get(state.progress.stage) {
         let number = state.progress.stage;
-        let run = StageRun { experiment, fold, number, plan };
+        let run = StageRun { experiment, fold, number, plan, objective: &objective };
         let trained = run.train(network, state, session);
         if let Err(Error::Interrupted { .. }) = trained {
             session.checkpoints.write(network, state, &session.log)?;
@@ -56,15 +58,16 @@ pub(crate) fn train_fold(
             state.stages[number] = None;
         }
     }
-    let evaluation = if let Some(evaluation) = evaluation {
-        evaluation
-    } else {
+    let mut watch = Stopwatch::start();
+    let number = plans.len() - 1;
+    let last = StageRun { experiment, fold, number, plan: &plans[number], objective: &objective };
+    let evaluation = match (experiment.recipe.test_time_views, evaluation) {
+        (Some(views), _) => last.validate_views(network, views)?,
+        (None, Some(evaluation)) => evaluation,
         // The checkpoint was that of the fold's end.
-        let number = plans.len() - 1;
-        StageRun { experiment, fold, number, plan: &plans[number] }.validate(network)?
+        (None, None) => last.validate(network)?,
     };
 
-    let mut watch = Stopwatch::start();
     let path = folder.fold_folder(fold.index)?;
     let manifest = experiment.prepared.manifest();
     let images: Vec<&str> =
@@ -103,6 +106,19 @@ pub(crate) fn train_fold(
         device: device_name(network.device()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// What a fold minimizes.
+fn objective(experiment: &Experiment<'_>, fold: &Fold) -> Objective {
+    let recipe = experiment.recipe;
+    let num_classes = experiment.prepared.identities().len();
+    Objective {
+        kind: recipe.loss,
+        label_smoothing: recipe.label_smoothing,
+        class_weights: recipe
+            .class_weights
+            .weights(&experiment.labels_of(&fold.train), num_classes),
+    }
 }
 
 /// The epoch with the highest validation accuracy, the first of equals.

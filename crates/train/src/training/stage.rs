@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use model::{Cut, Mode, Vgg16};
+use preprocess::TestTimeViews;
 
 use super::{
     Experiment, Inputs,
@@ -21,11 +22,13 @@ use crate::{
     early_stopping::Decision,
     epoch_order::{EpochSeed, epoch_order},
     folds::Fold,
-    loss::loss,
+    loss::{Objective, Targets},
+    mixup::{Mixing, StepSeed},
     monitor::Monitor,
     progress,
     recipe::Shuffle,
     run::{EpochRecord, Record, RecordLog, StepRecord},
+    sampling::{Sampling, balanced_order},
 };
 
 /// A stage of a fold, ready to run.
@@ -35,6 +38,8 @@ pub(crate) struct StageRun<'a> {
     /// From 0.
     pub(crate) number: usize,
     pub(crate) plan: &'a StagePlan<'a>,
+    /// What is minimized.
+    pub(crate) objective: &'a Objective,
 }
 
 /// Where a run keeps what it does, while it lasts.
@@ -119,11 +124,11 @@ impl StageRun<'_> {
             let StageState { progress: at, optimizer, .. } = fold_state.stage_mut(self.number);
             let step = at.step + 1;
             let labels: Vec<u32> = batch.iter().map(|&image| labels[image]).collect();
-            let labels = Tensor::new(labels.as_slice(), network.device())?;
             let place = [self.fold.index, self.number, epoch, step];
             let dropout_seed = Stream::Dropout.seed(*seed, &place);
-            let logits = network.logits(cut, images, Mode::Train { dropout_seed })?;
-            let batch_loss = loss(recipe.loss, &logits, &labels)?;
+            let (images, targets) = self.mixed(epoch, step, images, labels)?;
+            let logits = network.logits(cut, &images, Mode::Train { dropout_seed })?;
+            let batch_loss = self.objective.loss(&logits, &targets)?;
             let value = batch_loss.to_scalar::<f32>()?;
             let learning_rate = at.learning_rate;
             if !value.is_finite() {
@@ -142,7 +147,7 @@ impl StageRun<'_> {
             if let Some(before) = before {
                 at.blocks = before.compare(network, &gradients)?;
             }
-            at.running.add(value, &logits, &labels)?;
+            at.running.add(value, &logits, &targets)?;
             at.step = step;
             at.batches += 1;
             progress.set_message(format!("loss {:.4}", at.running.loss()));
@@ -236,27 +241,72 @@ impl StageRun<'_> {
         }
     }
 
+    /// A batch as the stage trains on it.
+    fn mixed(
+        &self,
+        epoch: usize,
+        step: usize,
+        images: &Tensor,
+        labels: Vec<u32>,
+    ) -> Result<(Tensor, Targets), Error> {
+        let Some(alpha) = self.plan.stage.mixup else {
+            return Ok((images.clone(), Targets::Labels(labels)));
+        };
+        let (fold, stage) = (self.fold.index, self.number);
+        let seed = StepSeed { seed: self.experiment.seed, fold, stage, epoch, step };
+        let mixing = Mixing::draw(alpha, seed, labels.len());
+        Ok((mixing.mix(images)?, mixing.targets(labels)))
+    }
+
     /// The training images in the order of this epoch.
     fn order(&self, epoch: usize) -> Vec<usize> {
         let train = &self.fold.train;
-        match self.experiment.recipe.shuffle {
-            Shuffle::Never => train.clone(),
-            Shuffle::EveryEpoch => {
-                let (fold, stage) = (self.fold.index, self.number);
-                let seed = EpochSeed { seed: self.experiment.seed, fold, stage, epoch };
-                epoch_order(seed, train.len()).into_iter().map(|place| train[place]).collect()
+        let (fold, stage) = (self.fold.index, self.number);
+        let seed = EpochSeed { seed: self.experiment.seed, fold, stage, epoch };
+        let places = match (self.experiment.recipe.shuffle, self.plan.stage.sampling) {
+            (Shuffle::Never, _) => return train.clone(),
+            (Shuffle::EveryEpoch, Sampling::Natural) => epoch_order(seed, train.len()),
+            (Shuffle::EveryEpoch, Sampling::Balanced) => {
+                balanced_order(seed, &self.experiment.labels_of(train))
             }
-        }
+        };
+        places.into_iter().map(|place| train[place]).collect()
     }
 
     /// Evaluates the network on the fold's validation images.
     pub(crate) fn validate(&self, network: &Vgg16) -> Result<Evaluation, Error> {
+        let inputs = self.experiment.inputs_at(self.plan.cut);
+        self.evaluate(network, &inputs, self.plan.cut)
+    }
+
+    /// The same, over several views of each image.
+    pub(crate) fn validate_views(
+        &self,
+        network: &Vgg16,
+        views: TestTimeViews,
+    ) -> Result<Evaluation, Error> {
+        let Experiment { prepared, normalization, recipe, .. } = self.experiment;
+        let evaluated = views.views().into_iter().map(|view| {
+            let inputs = Inputs::viewed(prepared, *normalization, view);
+            self.evaluate(network, &inputs, Cut::IMAGES)
+        });
+        let evaluated = evaluated.collect::<Result<_, _>>()?;
+        let labels = self.experiment.labels_of(&self.fold.validation);
+        Evaluation::averaged(recipe.loss, evaluated, &labels)
+    }
+
+    fn evaluate(
+        &self,
+        network: &Vgg16,
+        inputs: &Inputs<'_>,
+        cut: Cut,
+    ) -> Result<Evaluation, Error> {
         let experiment = self.experiment;
         let progress =
             progress::bar(&format!("fold {} {} validation", self.fold.index, self.plan.stage.name));
         let held = Held {
-            inputs: &experiment.inputs_at(self.plan.cut),
-            cut: self.plan.cut,
+            inputs,
+            cut,
             indices: &self.fold.validation,
             labels: &experiment.labels,
             batch_size: experiment.recipe.batch_size.get(),

@@ -1,7 +1,7 @@
 //! What every fold of a run starts from, and where it came from.
 
 use candle_core::Device;
-use model::{Architecture, Classifier, Vgg16, WeightsFile};
+use model::{Architecture, Vgg16, WeightsFile};
 use preprocess::{Normalization, Prepared};
 
 use super::{
@@ -35,7 +35,7 @@ impl Start {
         let architecture = Architecture {
             widths: config.recipe.widths(&config.recipe_name, of_file)?,
             side_px: prepared.side_px(),
-            classifier: Some(Classifier::new(config.recipe.head, num_classes)),
+            classifier: Some(config.recipe.classifier(num_classes)),
         };
         let initial = initial_weights(
             &architecture,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     early_stopping::EarlyStoppingState,
+    loss::Targets,
     optimizer::Optimizer,
     recipe::Stage,
     run::{BlockStep, EpochRecord},
@@ -173,12 +174,16 @@ impl StageProgress {
 
 impl Running {
     /// Adds a batch.
-    pub(crate) fn add(&mut self, loss: f32, logits: &Tensor, labels: &Tensor) -> Result<(), Error> {
-        let images = labels.dims1()?;
-        let hits = logits.detach().argmax(D::Minus1)?.eq(labels)?.to_device(&Device::Cpu)?;
-        let hits = hits.to_vec1::<u8>()?.into_iter().map(f64::from).sum::<f64>();
+    pub(crate) fn add(
+        &mut self,
+        loss: f32,
+        logits: &Tensor,
+        targets: &Targets,
+    ) -> Result<(), Error> {
+        let predicted = logits.detach().argmax(D::Minus1)?.to_device(&Device::Cpu)?;
+        let images = targets.len();
         self.images += images;
-        self.hits += hits;
+        self.hits += targets.hits(&predicted.to_vec1::<u32>()?);
         self.loss += f64::from(loss) * images as f64;
         Ok(())
     }

@@ -37,7 +37,13 @@ epochs = 3
 optimizer = { kind = "adam", learning_rate = 1e-4 }
 reduce_on_plateau = { monitor = "train_accuracy", patience = 1 }
 augment = { horizontal_flip = true, rotation_degrees = 5.0 }
+sampling = "balanced"
+mixup = 0.2
 "#;
+
+/// What a recipe may say above its stages.
+const SETTINGS: &str = "label_smoothing = 0.1\nclass_weights = \"balanced\"\ndropout = 0.3\n\
+                        test_time_views = \"flip\"\n";
 
 /// What must be equal to the bit: records without times, weights, predictions, results without times.
 #[derive(Debug, PartialEq)]
@@ -171,7 +177,7 @@ fn assert_survives_kills(recipe: &str) {
 
 #[test]
 fn a_run_that_is_killed_at_random_ends_bit_equal() {
-    assert_survives_kills(&narrow("bottleneck", STAGES));
+    assert_survives_kills(&narrow("bottleneck", &format!("{SETTINGS}{STAGES}")));
 }
 
 #[test]
