@@ -108,8 +108,8 @@ pub fn coverage(labels: &[u32], folds: &[Fold]) -> Outcome {
         let people = measured.identities_unseen.iter().max().copied().unwrap_or(0);
         let order = if measured.is_sorted() {
             format!(
-                "the photographs are sorted by person (up to {} of the same in a row, chance gives \
-                 about {:.0}) and the folds are cut from them unshuffled, so ",
+                "The photographs are sorted by person (up to {} of the same in a row, chance gives \
+                 about {:.0}) and the folds are cut from them unshuffled: ",
                 measured.longest_run, measured.expected_run
             )
         } else {

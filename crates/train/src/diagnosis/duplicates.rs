@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     finding::{Check, Level, Measurement, Outcome, Remedy, percent},
-    similarity::Features,
+    similarity::{Features, products},
 };
 use crate::{Error, folds::Fold};
 
@@ -75,15 +75,18 @@ pub fn near_duplicates(features: &Features, folds: &[Fold]) -> Result<Outcome, E
 
 /// All pairs of near copies, ascending, the lower image first.
 fn near_pairs(features: &Features) -> Result<Vec<(usize, usize)>, Error> {
-    let features = features.centered().normalized();
     let images = features.images();
+    let matrix = features.centered().normalized().matrix()?;
     let mut pairs = Vec::new();
     for start in (0..images).step_by(CHUNK) {
-        let rows = start..images.min(start + CHUNK);
-        let cosines = features.products(rows.clone(), &features)?;
-        for (row, cosines) in rows.zip(cosines.chunks_exact(images)) {
-            let later = (row + 1..images).filter(|&column| NEAR <= cosines[column]);
-            pairs.extend(later.map(|column| (row, column)));
+        // Pairs with earlier images have been looked at from there.
+        let later = images - start;
+        let columns = matrix.narrow(0, start, later)?;
+        let rows = columns.narrow(0, 0, CHUNK.min(later))?;
+        let cosines = products(&rows, &columns)?;
+        for (row, cosines) in cosines.chunks_exact(later).enumerate() {
+            let near = (row + 1..later).filter(|&column| NEAR <= cosines[column]);
+            pairs.extend(near.map(|column| (start + row, start + column)));
         }
     }
     Ok(pairs)
