@@ -16,8 +16,12 @@ use crate::{Error, folds::Fold};
 /// encoded anew. Without the mean taken away the closest of two people comes to 0.814.
 const NEAR: f32 = 0.85;
 
-/// The share of validation photographs with a copy in training that is not worth a warning.
+/// Any copy across a fold is worth a note.
 const SHARE: f64 = 0.0;
+
+/// From this share of validation photographs on it is worth a warning: it then moves accuracy by as much
+/// as a fold's standard error. Stratified folds of LFW's 311 people have 0.003.
+const WARNING_SHARE: f64 = 0.01;
 
 /// Images whose similarities to all others are computed at once.
 const CHUNK: usize = 256;
@@ -102,7 +106,7 @@ fn judge(check: Check, leaked: usize, folds: &[Fold], what: &str) -> Outcome {
     );
     Outcome::judge(check, measurement, || {
         (
-            Level::Warning,
+            if share < WARNING_SHARE { Level::Note } else { Level::Warning },
             format!(
                 "{leaked} of {validated} validation photographs ({}) have {what} among their fold's \
                  training photographs: accuracy is too high by up to that much.",
@@ -128,7 +132,16 @@ mod tests {
         let outcome = duplicates(&[7, 5, 7, 9], &folds);
         let finding = outcome.finding().unwrap();
         assert!(finding.verdict.starts_with("2 of 4 validation"), "{}", finding.verdict);
+        assert_eq!(finding.level, Level::Warning);
         assert_eq!(finding.remedy, Remedy::command("--split grouped"));
+    }
+
+    #[test]
+    fn a_few_copies_are_noted() {
+        let (validation, train): (Vec<usize>, Vec<usize>) = ((0..101).collect(), vec![101]);
+        let groups: Vec<u32> = (0..101).chain([0]).collect();
+        let outcome = duplicates(&groups, &[fold(0, &train, &validation)]);
+        assert_eq!(outcome.finding().unwrap().level, Level::Note);
     }
 
     #[test]

@@ -255,7 +255,9 @@ mod tests {
     use super::*;
 
     const SIDE: usize = 4;
-    const MEANS: [f32; 3] = [93.594, 104.7624, 129.1863];
+    fn means() -> [f32; 3] {
+        Normalization::VggfaceV1.bgr_means()
+    }
 
     /// Images of one color each, from dark to bright, with a black and a white corner.
     fn pixels(images: u8, bgr: [f32; 3]) -> Vec<f32> {
@@ -275,9 +277,9 @@ mod tests {
         let normalized: Vec<f32> = pixels
             .iter()
             .enumerate()
-            .map(|(place, &pixel)| change(pixel, MEANS[place / (SIDE * SIDE) % 3]))
+            .map(|(place, &pixel)| change(pixel, means()[place / (SIDE * SIDE) % 3]))
             .collect();
-        PixelStatistics::of(&normalized, SIDE, MEANS)
+        PixelStatistics::of(&normalized, SIDE, means())
     }
 
     const SKIN: [f32; 3] = [92.0, 112.0, 180.0];
@@ -292,7 +294,6 @@ mod tests {
     #[test]
     fn sound_pixels_are_silent() {
         assert_eq!(found(&statistics(&pixels(30, SKIN), |p, m| p - m)), []);
-        assert_eq!(Normalization::VggfaceV1.bgr_means(), MEANS);
     }
 
     #[test]

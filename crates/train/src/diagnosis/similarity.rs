@@ -72,7 +72,9 @@ impl Features {
             if 0.0 < square {
                 #[expect(clippy::cast_possible_truncation, reason = "a length of f32 fits f32")]
                 let length = square.sqrt() as f32;
-                image.iter_mut().for_each(|value| *value /= length);
+                for value in image {
+                    *value /= length;
+                }
             }
         });
         normalized
