@@ -34,7 +34,9 @@ pub fn collapse(predicted: &[u32], labels: &[u32], mean_probabilities: &[f32]) -
     }
     let of = |labels: &[u32]| {
         let mut counts = vec![0_usize; num_classes];
-        labels.iter().for_each(|&label| counts[label as usize] += 1);
+        for &label in labels {
+            counts[label as usize] += 1;
+        }
         counts
     };
     let (counts, truth) = (of(predicted), of(labels));

@@ -108,8 +108,8 @@ pub fn coverage(labels: &[u32], folds: &[Fold]) -> Outcome {
         let people = measured.identities_unseen.iter().max().copied().unwrap_or(0);
         let order = if measured.is_sorted() {
             format!(
-                "the photographs are sorted by person (up to {} of the same in a row, chance gives \
-                 about {:.0}) and the folds are cut from them unshuffled, so ",
+                "The photographs are sorted by person (up to {} of the same in a row, chance gives \
+                 about {:.0}) and the folds are cut from them unshuffled: ",
                 measured.longest_run, measured.expected_run
             )
         } else {
@@ -179,6 +179,37 @@ mod tests {
         assert_eq!(measured.identities_unseen, [1, 1]);
         assert!((measured.mean() - 2.0 / 3.0).abs() < 1e-12);
         assert!((measured.accuracy_ceiling() - 1.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Lfw {
+        counts: Vec<usize>,
+        unseen: Vec<f64>,
+        prior_entropy: f64,
+    }
+
+    #[test]
+    fn the_questions_folds_are_what_numpy_makes_of_lfw() {
+        let lfw: Lfw =
+            serde_json::from_str(include_str!("../../tests/golden/lfw_counts.json")).unwrap();
+        let people = (0_u32..).zip(&lfw.counts);
+        let labels: Vec<u32> =
+            people.flat_map(|(label, &count)| std::iter::repeat_n(label, count)).collect();
+        assert_eq!((lfw.counts.len(), labels.len()), (311, 5425));
+        let dealt = folds(SplitKind::Contiguous, &labels, 15, 42).unwrap();
+        let measured = Coverage::of(&labels, &dealt);
+        // Both divide the same whole numbers.
+        let apart = measured.unseen.iter().zip(&lfw.unseen).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f64::max) < 1e-12);
+        assert!((measured.mean() - 0.819).abs() < 5e-4, "{}", measured.mean());
+        assert!((measured.worst() - 0.989).abs() < 5e-4, "{}", measured.worst());
+        assert_eq!(
+            (measured.longest_run, measured.identities_unseen.iter().max()),
+            (530, Some(&30))
+        );
+        let counts = crate::diagnosis::Counts::of(&labels, 311);
+        assert!((counts.prior_entropy() - lfw.prior_entropy).abs() < 1e-12);
+        assert!((counts.prior_entropy() - 5.1441).abs() < 5e-5);
     }
 
     #[test]

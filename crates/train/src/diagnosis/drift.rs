@@ -2,7 +2,7 @@
 
 use super::{
     finding::{Check, Level, Measurement, Outcome, Remedy},
-    similarity::Features,
+    similarity::{Features, products},
 };
 use crate::Error;
 
@@ -33,10 +33,9 @@ const ENOUGH_IMAGES: usize = 100;
 /// by the Gram matrices of images, of which there are fewer than features.
 pub fn linear_cka(before: &Features, after: &Features) -> Result<Option<f64>, Error> {
     assert_eq!(before.images(), after.images(), "features of the same images");
-    let images = before.images();
     let gram = |features: &Features| {
-        let centered = features.centered();
-        centered.products(0..images, &centered)
+        let centered = features.centered().matrix()?;
+        products(&centered, &centered)
     };
     let (before, after) = (gram(before)?, gram(after)?);
     let inner = |one: &[f32], other: &[f32]| -> f64 {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     finding::{Check, Level, Measurement, Outcome, Remedy, percent},
-    similarity::Features,
+    similarity::{Features, products},
 };
 use crate::{Error, folds::Fold};
 
@@ -16,8 +16,12 @@ use crate::{Error, folds::Fold};
 /// encoded anew. Without the mean taken away the closest of two people comes to 0.814.
 const NEAR: f32 = 0.85;
 
-/// The share of validation photographs with a copy in training that is not worth a warning.
+/// Any copy across a fold is worth a note.
 const SHARE: f64 = 0.0;
+
+/// From this share of validation photographs on it is worth a warning: it then moves accuracy by as much
+/// as a fold's standard error. Stratified folds of LFW's 311 people have 0.003.
+const WARNING_SHARE: f64 = 0.01;
 
 /// Images whose similarities to all others are computed at once.
 const CHUNK: usize = 256;
@@ -75,15 +79,18 @@ pub fn near_duplicates(features: &Features, folds: &[Fold]) -> Result<Outcome, E
 
 /// All pairs of near copies, ascending, the lower image first.
 fn near_pairs(features: &Features) -> Result<Vec<(usize, usize)>, Error> {
-    let features = features.centered().normalized();
     let images = features.images();
+    let matrix = features.centered().normalized().matrix()?;
     let mut pairs = Vec::new();
     for start in (0..images).step_by(CHUNK) {
-        let rows = start..images.min(start + CHUNK);
-        let cosines = features.products(rows.clone(), &features)?;
-        for (row, cosines) in rows.zip(cosines.chunks_exact(images)) {
-            let later = (row + 1..images).filter(|&column| NEAR <= cosines[column]);
-            pairs.extend(later.map(|column| (row, column)));
+        // Pairs with earlier images have been looked at from there.
+        let later = images - start;
+        let columns = matrix.narrow(0, start, later)?;
+        let rows = columns.narrow(0, 0, CHUNK.min(later))?;
+        let cosines = products(&rows, &columns)?;
+        for (row, cosines) in cosines.chunks_exact(later).enumerate() {
+            let near = (row + 1..later).filter(|&column| NEAR <= cosines[column]);
+            pairs.extend(near.map(|column| (start + row, start + column)));
         }
     }
     Ok(pairs)
@@ -99,7 +106,7 @@ fn judge(check: Check, leaked: usize, folds: &[Fold], what: &str) -> Outcome {
     );
     Outcome::judge(check, measurement, || {
         (
-            Level::Warning,
+            if share < WARNING_SHARE { Level::Note } else { Level::Warning },
             format!(
                 "{leaked} of {validated} validation photographs ({}) have {what} among their fold's \
                  training photographs: accuracy is too high by up to that much.",
@@ -125,7 +132,16 @@ mod tests {
         let outcome = duplicates(&[7, 5, 7, 9], &folds);
         let finding = outcome.finding().unwrap();
         assert!(finding.verdict.starts_with("2 of 4 validation"), "{}", finding.verdict);
+        assert_eq!(finding.level, Level::Warning);
         assert_eq!(finding.remedy, Remedy::command("--split grouped"));
+    }
+
+    #[test]
+    fn a_few_copies_are_noted() {
+        let (validation, train): (Vec<usize>, Vec<usize>) = ((0..101).collect(), vec![101]);
+        let groups: Vec<u32> = (0..101).chain([0]).collect();
+        let outcome = duplicates(&groups, &[fold(0, &train, &validation)]);
+        assert_eq!(outcome.finding().unwrap().level, Level::Note);
     }
 
     #[test]

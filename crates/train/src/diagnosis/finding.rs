@@ -223,6 +223,10 @@ impl Check {
     }
 
     /// Its name, as in JSON.
+    ///
+    /// # Panics
+    ///
+    /// Never: a check is written as a string.
     pub fn name(self) -> String {
         serde_json::to_value(self)
             .ok()

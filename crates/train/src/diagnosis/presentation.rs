@@ -64,7 +64,9 @@ impl Presentation {
         assert!(images.len().is_multiple_of(3 * pixels), "images are whole");
         for image in images.chunks_exact_mut(3 * pixels) {
             for (channel, mean) in image.chunks_exact_mut(pixels).zip(means) {
-                channel.iter_mut().for_each(|pixel| *pixel += mean);
+                for pixel in channel {
+                    *pixel += mean;
+                }
             }
             if self.channels == Channels::Reversed {
                 let (first, rest) = image.split_at_mut(pixels);
@@ -76,7 +78,9 @@ impl Presentation {
                 Scale::Multiplied => 255.0,
             };
             for (channel, mean) in image.chunks_exact_mut(pixels).zip(means) {
-                channel.iter_mut().for_each(|pixel| *pixel = *pixel * scale - mean);
+                for pixel in channel {
+                    *pixel = *pixel * scale - mean;
+                }
             }
         }
     }

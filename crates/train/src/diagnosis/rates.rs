@@ -266,7 +266,9 @@ mod tests {
     #[test]
     fn a_new_base_has_nothing_to_lose() {
         let mut layers = layers();
-        layers.iter_mut().for_each(|layer| layer.origin = Origin::New);
+        for layer in &mut layers {
+            layer.origin = Origin::New;
+        }
         assert!(matches!(base_rate(&[], &layers), Outcome::Skipped { .. }));
     }
 }

@@ -1,7 +1,5 @@
 //! Features of images side by side, and the products between them.
 
-use std::ops::Range;
-
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
@@ -74,30 +72,37 @@ impl Features {
             if 0.0 < square {
                 #[expect(clippy::cast_possible_truncation, reason = "a length of f32 fits f32")]
                 let length = square.sqrt() as f32;
-                image.iter_mut().for_each(|value| *value /= length);
+                for value in image {
+                    *value /= length;
+                }
             }
         });
         normalized
     }
 
-    /// Inner products of some images with all of another.
-    ///
-    /// # Shapes
-    ///
-    /// - returns `(rows, other.images)`, f32
+    /// The features as a matrix, to be multiplied with.
     ///
     /// # Errors
     ///
-    /// [`Error::Tensor`] if the other's images have another number of features.
-    pub(crate) fn products(&self, rows: Range<usize>, other: &Self) -> Result<Vec<f32>, Error> {
-        let matrix = |values: &[f32], images| {
-            Tensor::from_slice(values, (images, values.len() / images), &Device::Cpu)
-        };
-        let count = rows.len();
-        let rows = matrix(&self.values[rows.start * self.units..rows.end * self.units], count)?;
-        let columns = matrix(&other.values, other.images)?;
-        Ok(rows.matmul(&columns.t()?)?.flatten_all()?.to_vec1()?)
+    /// [`Error::Tensor`] if there is no room for it.
+    pub(crate) fn matrix(&self) -> Result<Tensor, Error> {
+        let shape = (self.images, self.units);
+        Ok(Tensor::from_slice(&self.values, shape, &Device::Cpu)?)
     }
+}
+
+/// Inner products of the rows of two matrices.
+///
+/// # Shapes
+///
+/// - `rows`, `columns`: `(images, units)`, f32
+/// - returns `(images of rows, images of columns)`, f32
+///
+/// # Errors
+///
+/// [`Error::Tensor`] if the two have different numbers of units.
+pub(crate) fn products(rows: &Tensor, columns: &Tensor) -> Result<Vec<f32>, Error> {
+    Ok(rows.matmul(&columns.t()?)?.flatten_all()?.to_vec1()?)
 }
 
 #[cfg(test)]
@@ -115,6 +120,8 @@ mod tests {
     #[test]
     fn products_are_those_of_rows_with_all() {
         let features = Features::new(vec![1.0, 2.0, 3.0, 6.0, 0.0, 1.0], 3);
-        assert_eq!(features.products(1..3, &features).unwrap(), [15.0, 45.0, 6.0, 2.0, 6.0, 1.0]);
+        let matrix = features.matrix().unwrap();
+        let rows = matrix.narrow(0, 1, 2).unwrap();
+        assert_eq!(products(&rows, &matrix).unwrap(), [15.0, 45.0, 6.0, 2.0, 6.0, 1.0]);
     }
 }
