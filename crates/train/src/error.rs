@@ -1,6 +1,6 @@
 //! What can go wrong in this crate, by what the caller can do about it.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use crate::folds::FoldsError;
 
@@ -230,6 +230,11 @@ impl From<candle_core::Error> for Error {
 }
 
 impl Error {
+    /// What a program that fails with it exits with: 2 if it was called wrongly, else 1.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if self.is_usage() { 2 } else { 1 })
+    }
+
     /// Whether the command was called wrongly, rather than failed.
     pub fn is_usage(&self) -> bool {
         match self {

@@ -6,6 +6,7 @@
 //! computed once for each image ([`features`]). What a run found is in its files ([`run`]), which
 //! are all that is known of it afterwards.
 
+pub mod arguments;
 pub mod bench;
 pub mod device;
 pub mod diagnosis;
@@ -27,6 +28,7 @@ pub mod sampling;
 pub mod schedule;
 pub mod setting;
 mod tensor_file;
+pub mod terminal;
 pub mod training;
 mod whole_file;
 

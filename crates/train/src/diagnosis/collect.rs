@@ -1,13 +1,9 @@
 //! The diagnosis of a run before it starts, from the same settings that would start it.
 
-use model::{Architecture, Classifier, Vgg16, WeightsFile};
-use preprocess::{Normalization, Prepared};
-
 use super::{Beginning, Check, Diagnosis, Outcome, cheap, probes};
 use crate::{
     Error,
-    folds::folds,
-    training::{Config, WeightsChoice, file_normalization, initial_weights, plan},
+    training::{Config, Materials, plan},
 };
 
 /// How much a diagnosis may cost.
@@ -26,43 +22,21 @@ pub enum Depth {
 /// What would keep the run from starting: [`Error::Preprocess`], [`Error::Folds`],
 /// [`Error::Weights`], [`Error::Model`], [`Error::Recipe`], [`Error::Device`].
 pub fn diagnose(config: &Config, depth: Depth) -> Result<Diagnosis, Error> {
-    let prepared = Prepared::open(&config.data)?;
-    let labels = prepared.labels();
-    let folds = folds(config.recipe.split, &labels, config.num_folds, config.seed)?;
-    let file = match &config.weights {
-        WeightsChoice::File(path) => Some(WeightsFile::read(path)?),
-        WeightsChoice::Random => None,
-    };
-    let of_file = file.as_ref().map(WeightsFile::widths).transpose()?;
-    let (head, num_classes) = (config.recipe.head, prepared.identities().len());
-    let architecture = Architecture {
-        widths: config.recipe.widths(&config.recipe_name, of_file)?,
-        side_px: prepared.side_px(),
-        classifier: Some(Classifier::new(head, num_classes)),
-    };
-    let initial = initial_weights(
-        &architecture,
-        &config.recipe,
-        file.as_ref(),
-        prepared.identities(),
-        config.seed,
-    )?;
-    let normalization = file.as_ref().map_or(Ok(Normalization::VggfaceV1), file_normalization)?;
-    let device = config.device.open()?;
-    let mut network = Vgg16::new(architecture, initial.tensors.clone(), &device)?;
+    let Materials { prepared, folds, device, start, .. } = &Materials::open(config)?;
+    let mut network = start.network(device)?;
     let trainable: Vec<_> = plan(&config.recipe_name, &config.recipe, &mut network)?
         .into_iter()
         .map(|stage| stage.trainable)
         .collect();
     let beginning = Beginning {
-        prepared: &prepared,
-        normalization,
-        folds: &folds,
+        prepared,
+        normalization: start.normalization,
+        folds,
         recipe: &config.recipe,
-        architecture: &architecture,
+        architecture: &start.architecture,
         trainable: &trainable,
-        tensors: &initial.tensors,
-        new: &initial.new,
+        tensors: &start.initial.tensors,
+        new: &start.initial.new,
     };
     let mut outcomes = cheap(&beginning)?;
     match depth {

@@ -1,26 +1,23 @@
 //! A run: one recipe over the folds of one split.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
-use model::{Cut, Vgg16};
+use model::Cut;
 use preprocess::{Normalization, Prepared};
 
 use super::{
     Config, Inputs, Interrupt,
     checkpoints::Checkpoints,
     fold::train_fold,
-    plan::{StagePlan, plan},
+    materials::{Materials, features},
+    plan::plan,
     resume::Resume,
     stage::Session,
-    start::Start,
 };
 use crate::{
     Error,
-    features::{FeatureCache, FeatureFile},
-    folds::{Fold, folds, warning},
+    features::FeatureFile,
+    folds::Fold,
     recipe::Recipe,
     run::{
         DatasetSummary, FORMAT_VERSION, RecordLog, RunDescription, RunFolder, RunIdentity, Summary,
@@ -65,18 +62,9 @@ impl Experiment<'_> {
 /// weights, the recipe, the folds, the device and the output folder. Later, [`Error::Interrupted`],
 /// [`Error::NonFiniteLoss`], and what the disk and the device report; folds that are done are kept.
 pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
-    check_selection(config)?;
-    let prepared = Prepared::open(&config.data)?;
-    let labels = prepared.labels();
-    let split = config.recipe.split;
-    let folds = folds(split, &labels, config.num_folds, config.seed)?;
-    if let Some(warning) = warning(split, &labels, config.num_folds) {
-        tracing::warn!("{warning}");
-    }
-    let device = config.device.open()?;
-    let start = Start::new(config, &prepared)?;
+    let Materials { prepared, labels, folds, device, start } = &Materials::open(config)?;
     start.report();
-    let mut network = start.network(&device)?;
+    let mut network = start.network(device)?;
     let plans = plan(&config.recipe_name, &config.recipe, &mut network)?;
     for plan in &plans {
         tracing::info!("{}", plan.describe(&network));
@@ -90,7 +78,7 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             sha256: prepared.sha256().to_owned(),
         },
         weights: start.weights.clone(),
-        split,
+        split: config.recipe.split,
         num_folds: config.num_folds,
         seed: config.seed,
         chosen_on_validation: config
@@ -102,13 +90,13 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
     };
     let run = identity(config, &description);
     let mut folder = RunFolder::open(&config.out, &run)?;
-    let to_train = to_train(config, &folder, &folds)?;
+    let to_train = to_train(config, &folder, folds)?;
     if !to_train.is_empty() {
         prepared.verify()?;
         let experiment = Experiment {
-            features: features(config, &prepared, &start, &plans, &network, interrupt)?,
-            prepared: &prepared,
-            labels,
+            features: features(config, prepared, start, &plans, &network, interrupt)?,
+            prepared,
+            labels: labels.clone(),
             recipe: &config.recipe,
             normalization: start.normalization,
             weights: start.weights.clone(),
@@ -117,12 +105,12 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         };
         let checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);
         let log =
-            RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), &folds)?)?;
+            RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), folds)?)?;
         let mut session = Session { log, checkpoints };
         let mut last = None;
         for fold in to_train {
             if config.recipe.fresh_model_per_fold {
-                network = start.network(&device)?;
+                network = start.network(device)?;
             }
             let resume = Resume { config, plans: &plans, folder: &folder, fold };
             let mut state = resume.state(&mut network, last.take(), &mut session)?;
@@ -150,14 +138,6 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
     }
     // Anew also where nothing was left to do: the last run may have been killed before it.
     folder.summarize(&description)
-}
-
-fn check_selection(config: &Config) -> Result<(), Error> {
-    let folds = config.num_folds;
-    match config.selected.iter().find(|&&fold| folds <= fold) {
-        Some(&fold) => Err(Error::FoldOutOfRange { fold, folds, last: folds.saturating_sub(1) }),
-        None => Ok(()),
-    }
 }
 
 fn identity(config: &Config, description: &RunDescription) -> RunIdentity {
@@ -213,46 +193,4 @@ fn to_train<'f>(
         );
     }
     Ok(to_train)
-}
-
-/// The features that the stages start from, computed once for all folds and epochs.
-fn features(
-    config: &Config,
-    prepared: &Prepared,
-    start: &Start,
-    plans: &[StagePlan<'_>],
-    network: &Vgg16,
-    interrupt: &Interrupt,
-) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
-    let folder = features_folder(&config.data, config.features.as_deref());
-    if preprocess::lies_in(&folder, &config.data) {
-        return Err(Error::Output {
-            path: folder,
-            problem: "lies in the prepared set, which holds nothing but itself; choose another \
-                      --features-dir"
-                .to_owned(),
-        });
-    }
-    let cache = FeatureCache::new(
-        &folder,
-        prepared,
-        start.normalization,
-        &start.weights.sha256,
-        config.recipe.features_dtype,
-    );
-    let mut cuts: Vec<Cut> = plans.iter().map(|plan| plan.cut).collect();
-    cuts.sort_unstable();
-    cuts.dedup();
-    cuts.retain(|&cut| cut != Cut::IMAGES);
-    cache.features(network, &cuts, interrupt)
-}
-
-/// Where features are kept: beside the prepared set, which holds nothing but itself.
-fn features_folder(data: &Path, chosen: Option<&Path>) -> PathBuf {
-    let beside = || {
-        let mut name = data.file_name().unwrap_or_default().to_owned();
-        name.push("-features");
-        data.with_file_name(name)
-    };
-    chosen.map_or_else(beside, Path::to_owned)
 }

@@ -12,8 +12,8 @@ use crate::{Error, run::WeightsSummary};
 
 /// What every fold starts from.
 pub(crate) struct Start {
-    architecture: Architecture,
-    initial: InitialWeights,
+    pub(crate) architecture: Architecture,
+    pub(crate) initial: InitialWeights,
     pub(crate) normalization: Normalization,
     pub(crate) weights: WeightsSummary,
 }

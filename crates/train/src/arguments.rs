@@ -1,0 +1,92 @@
+//! The arguments that say what is trained on what: those of `train`, `diagnose`, and all that train.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    Error,
+    device::DeviceChoice,
+    features::FeatureDtype,
+    folds::SplitKind,
+    recipe::{Overrides, Recipe},
+    training::{Config, WeightsChoice},
+};
+
+/// What is trained on what.
+#[derive(Debug, Clone, Args)]
+pub struct RunArguments {
+    /// The prepared set, made by `cargo xtask prepare`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// A weights file, made by `cargo xtask convert-weights`, or the word `random`
+    ///
+    /// From random weights, convolutions are He-uniform
+    /// (the first divided by the deviation of pixels), the head is Glorot-uniform.
+    #[arg(long, value_name = "FILE")]
+    pub weights: WeightsChoice,
+    /// two-stage, low-rate, bottleneck, linear-probe, naive, or a TOML file
+    ///
+    /// What a file may say stands in crates/train/recipes/README.md.
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = "two-stage")]
+    pub recipe: String,
+    /// Folds of the split
+    #[arg(long, value_name = "K", default_value_t = 15)]
+    pub folds: usize,
+    /// Trains only this fold, from 0; may be repeated
+    #[arg(long, value_name = "I")]
+    pub fold: Vec<usize>,
+    /// stratified, shuffled or contiguous, as scikit-learn makes them [default: the recipe's]
+    #[arg(long)]
+    pub split: Option<SplitKind>,
+    /// Of everything random
+    #[arg(long, default_value_t = 42)]
+    pub seed: u32,
+    /// Epochs of each stage [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<NonZeroUsize>,
+    /// Images a step [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<NonZeroUsize>,
+    /// Type in which the frozen layers' output is kept: f32, or f16 in half the space [default: the recipe's]
+    ///
+    /// What is missing is computed from a lower layer's output only where that is kept in f32.
+    #[arg(long, value_name = "DTYPE")]
+    pub features_dtype: Option<FeatureDtype>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Where the frozen layers' output is kept [default: DIR-features, beside the data]
+    #[arg(long, value_name = "DIR")]
+    pub features_dir: Option<PathBuf>,
+}
+
+impl RunArguments {
+    /// The run that they ask for, into this folder.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Recipe::named_or_file`].
+    pub fn config(self, out: PathBuf, checkpoint_every: Duration) -> Result<Config, Error> {
+        let mut recipe = Recipe::named_or_file(&self.recipe)?;
+        recipe.override_with(&Overrides {
+            split: self.split,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            features_dtype: self.features_dtype,
+        });
+        Ok(Config {
+            data: self.data,
+            weights: self.weights,
+            out,
+            features: self.features_dir,
+            recipe_name: self.recipe,
+            recipe,
+            num_folds: self.folds,
+            selected: self.fold,
+            seed: self.seed,
+            device: self.device,
+            checkpoint_every,
+        })
+    }
+}

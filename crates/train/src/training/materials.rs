@@ -1,0 +1,104 @@
+//! What a run is made from, opened and checked before its first step.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use candle_core::Device;
+use model::{Cut, Vgg16};
+use preprocess::Prepared;
+
+use super::{Config, Interrupt, plan::StagePlan, start::Start};
+use crate::{
+    Error,
+    features::{FeatureCache, FeatureFile},
+    folds::{Fold, folds, warning},
+};
+
+/// The data, the folds, the device and the weights of a run.
+pub(crate) struct Materials {
+    pub(crate) prepared: Prepared,
+    /// Of all images.
+    pub(crate) labels: Vec<u32>,
+    /// All of the split.
+    pub(crate) folds: Vec<Fold>,
+    pub(crate) device: Device,
+    pub(crate) start: Start,
+}
+
+impl Materials {
+    /// Opens and checks everything that can be before the network is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FoldOutOfRange`], [`Error::Preprocess`], [`Error::Folds`], [`Error::Device`],
+    /// [`Error::Data`], [`Error::Weights`], [`Error::Recipe`] or [`Error::Model`].
+    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
+        check_selection(config)?;
+        let prepared = Prepared::open(&config.data)?;
+        let labels = prepared.labels();
+        let split = config.recipe.split;
+        let folds = folds(split, &labels, config.num_folds, config.seed)?;
+        if let Some(warning) = warning(split, &labels, config.num_folds) {
+            tracing::warn!("{warning}");
+        }
+        let device = config.device.open()?;
+        let start = Start::new(config, &prepared)?;
+        Ok(Self { prepared, labels, folds, device, start })
+    }
+}
+
+fn check_selection(config: &Config) -> Result<(), Error> {
+    let folds = config.num_folds;
+    match config.selected.iter().find(|&&fold| folds <= fold) {
+        Some(&fold) => Err(Error::FoldOutOfRange { fold, folds, last: folds.saturating_sub(1) }),
+        None => Ok(()),
+    }
+}
+
+/// The features that the stages start from, computed once for all folds and epochs.
+///
+/// # Errors
+///
+/// [`Error::Output`] if they would lie in the prepared set, and those of [`FeatureCache::features`].
+pub(crate) fn features(
+    config: &Config,
+    prepared: &Prepared,
+    start: &Start,
+    plans: &[StagePlan<'_>],
+    network: &Vgg16,
+    interrupt: &Interrupt,
+) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
+    let folder = features_folder(&config.data, config.features.as_deref());
+    if preprocess::lies_in(&folder, &config.data) {
+        return Err(Error::Output {
+            path: folder,
+            problem: "lies in the prepared set, which holds nothing but itself; choose another \
+                      --features-dir"
+                .to_owned(),
+        });
+    }
+    let cache = FeatureCache::new(
+        &folder,
+        prepared,
+        start.normalization,
+        &start.weights.sha256,
+        config.recipe.features_dtype,
+    );
+    let mut cuts: Vec<Cut> = plans.iter().map(|plan| plan.cut).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts.retain(|&cut| cut != Cut::IMAGES);
+    cache.features(network, &cuts, interrupt)
+}
+
+/// Where features are kept: beside the prepared set, which holds nothing but itself.
+fn features_folder(data: &Path, chosen: Option<&Path>) -> PathBuf {
+    let beside = || {
+        let mut name = data.file_name().unwrap_or_default().to_owned();
+        name.push("-features");
+        data.with_file_name(name)
+    };
+    chosen.map_or_else(beside, Path::to_owned)
+}
