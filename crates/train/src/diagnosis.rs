@@ -24,6 +24,7 @@ mod presentation;
 mod probe;
 mod protocol;
 mod rates;
+mod recognition;
 mod similarity;
 mod text;
 mod verdict;
@@ -42,12 +43,10 @@ pub use pixels::{
     PixelStatistics, channel_order, constant_images, gray_images, mean_subtraction, value_range,
 };
 pub use presentation::{Channels, Presentation, Scale};
-pub use probe::{
-    ProbeImages, Recognition, feature_spread, frozen_baseline, presentation, probe_images,
-    recognize,
-};
+pub use probe::{ProbeImages, feature_spread, frozen_baseline, presentation, probe_images};
 pub use protocol::{clipped_loss, model_per_fold, monitors, validation_reuse};
 pub use rates::{StageRate, base_rate};
+pub use recognition::{Recognition, recognize};
 pub use similarity::Features;
 pub use text::text;
 pub use verdict::{Cause, Diagnosis};

@@ -1,0 +1,47 @@
+//! A run that is diagnosed before it starts.
+
+use train::{
+    diagnosis::{Check, Depth, Diagnosis, diagnose},
+    folds::SplitKind,
+};
+
+use crate::support::{Bench, narrow};
+
+const PROBE: &str = "[[stage]]\nname = \"probe\"\nfreeze = [\"conv*\"]\ntrain = [\"fc8\"]\n\
+                     epochs = 1\noptimizer = { kind = \"adam\" }";
+
+fn checks(diagnosis: &Diagnosis) -> Vec<Check> {
+    diagnosis.findings().map(|finding| finding.check).collect()
+}
+
+#[test]
+fn every_check_finds_is_silent_or_says_why_it_was_skipped() {
+    let bench = Bench::new(4, 6);
+    let mut config = bench.config(&narrow("linear", PROBE), "run");
+    config.recipe.split = SplitKind::Contiguous;
+    config.recipe.fresh_model_per_fold = false;
+    let diagnosis = diagnose(&config, Depth::Probes).unwrap();
+    let found = checks(&diagnosis);
+    // Contiguous thirds of four people with six photographs each leave someone without any in each.
+    assert_eq!(found[..3], [Check::ModelPerFold, Check::Coverage, Check::RandomBase]);
+    let skipped = diagnosis.skipped.iter().map(|(check, _)| *check);
+    let silent = diagnosis.silent.iter().map(|(check, _)| *check);
+    let mut all: Vec<Check> = found.into_iter().chain(skipped).chain(silent).collect();
+    all.sort_unstable();
+    let count = all.len();
+    all.dedup();
+    assert_eq!((count, all.len()), (22, 22), "each check speaks once");
+    assert!(!bench.path("run").exists(), "a diagnosis writes nothing");
+}
+
+#[test]
+fn a_cheap_diagnosis_does_not_run_the_network_and_says_so() {
+    let bench = Bench::new(3, 4);
+    let config = bench.config(&narrow("linear", PROBE), "run");
+    let diagnosis = diagnose(&config, Depth::Cheap).unwrap();
+    let is_skipped = |check| diagnosis.skipped.iter().any(|(skipped, _)| *skipped == check);
+    assert!(is_skipped(Check::Presentation) && is_skipped(Check::FrozenBaseline));
+    let text = train::diagnosis::text(&diagnosis);
+    assert!(text.contains("not checked: presentation: it needs the network"), "{text}");
+    assert!(!checks(&diagnosis).contains(&Check::Coverage), "{text}");
+}
