@@ -81,16 +81,24 @@ pub fn feature_drift(before: &Features, after: &Features) -> Result<Outcome, Err
         return Ok(Outcome::skipped(check, format!("{images} images, {ENOUGH_IMAGES} are needed")));
     }
     // Features that no longer differ between images have kept nothing.
-    let similarity = linear_cka(before, after)?.unwrap_or(0.0);
+    Ok(similar_features(Some(linear_cka(before, after)?.unwrap_or(0.0))))
+}
+
+/// Judges the similarity of features before and after, none where the base is frozen.
+pub(super) fn similar_features(similarity: Option<f64>) -> Outcome {
+    let check = Check::FeatureDrift;
+    let Some(similarity) = similarity else {
+        return Outcome::skipped(check, "the base is frozen");
+    };
     let what = "similarity (linear CKA) of the base's features to those it came with";
-    Ok(Outcome::judge(check, Measurement::at_least(what, similarity, MOVED), || {
+    Outcome::judge(check, Measurement::at_least(what, similarity, MOVED), || {
         (
             Level::Warning,
             "The base no longer sees what it saw when it came: its features have been rewritten."
                 .to_owned(),
             Remedy::command("--recipe two-stage"),
         )
-    }))
+    })
 }
 
 #[cfg(test)]

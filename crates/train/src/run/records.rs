@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, whole_file::write_whole};
+use crate::{Error, diagnosis::PredictionSpread, whole_file::write_whole};
 
 /// A line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,10 +74,8 @@ pub struct HealthRecord {
     pub stage: String,
     /// From 1, in the stage.
     pub epoch: usize,
-    /// The most frequently predicted person's share of the predictions for the held-out images.
-    pub top_prediction_share: f64,
-    /// How many people are predicted of some held-out image.
-    pub distinct_predictions: usize,
+    /// How the predictions for the held-out images are spread over people.
+    pub predictions: PredictionSpread,
     /// Share of the held-out images whose loss is that of a probability of 1e-7 or less.
     pub saturated_share: f64,
     /// Share of each hidden dense layer's units that are zero for every held-out image.

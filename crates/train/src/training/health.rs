@@ -3,15 +3,15 @@
 use candle_core::{Device, Tensor};
 use model::{Mode, Vgg16};
 
-use super::{evaluation::Evaluation, stage::StageRun, state::FoldState, watch::Counted};
+use super::{evaluation::Evaluation, stage::StageRun, state::FoldState};
 use crate::{
     Error,
-    diagnosis::{Features, linear_cka, mean_cosine},
+    diagnosis::{Features, PredictionSpread, linear_cka, mean_cosine},
     run::HealthRecord,
 };
 
 /// Images whose features show how far the backbone has drifted.
-const WATCHED_IMAGES: usize = 64;
+const WATCHED_IMAGES: usize = 128;
 
 impl StageRun<'_> {
     /// What an epoch shows of the network's health.
@@ -35,13 +35,13 @@ impl StageRun<'_> {
             }
             None => (None, None),
         };
-        let predicted = Counted::of(validated.predictions.iter().map(|image| image.predicted));
+        let predicted: Vec<u32> = validated.predictions.iter().map(|it| it.predicted).collect();
+        let labels: Vec<u32> = validated.predictions.iter().map(|it| it.label).collect();
         Ok(HealthRecord {
             fold: self.fold.index,
             stage: self.plan.stage.name.clone(),
             epoch: at.epoch,
-            top_prediction_share: predicted.largest as f64 / validated.predictions.len() as f64,
-            distinct_predictions: predicted.distinct,
+            predictions: PredictionSpread::of(&predicted, &labels, &validated.mean_probabilities),
             saturated_share: validated.saturated_share,
             dead_units: validated.dead_units.clone(),
             blocks: at.blocks.clone(),

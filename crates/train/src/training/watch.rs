@@ -118,25 +118,6 @@ impl Units {
     }
 }
 
-/// How labels are spread.
-pub(crate) struct Counted {
-    /// Different labels.
-    pub(crate) distinct: usize,
-    /// Occurrences of the commonest.
-    pub(crate) largest: usize,
-}
-
-impl Counted {
-    /// Counts.
-    pub(crate) fn of(labels: impl Iterator<Item = u32>) -> Self {
-        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-        for label in labels {
-            *counts.entry(label).or_default() += 1;
-        }
-        Self { distinct: counts.len(), largest: counts.into_values().max().unwrap_or(0) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -275,10 +275,7 @@ fn a_run_leaves_the_files_that_scripts_read() {
         has(&record, "kind fold stage epoch");
         match record["kind"].as_str().unwrap() {
             "step" => has(&record, "step loss learning_rate"),
-            "health" => has(
-                &record,
-                "top_prediction_share distinct_predictions saturated_share dead_units blocks",
-            ),
+            "health" => has(&record, "predictions saturated_share dead_units blocks"),
             _ => has(
                 &record,
                 "learning_rate train_loss train_accuracy validation_loss validation_accuracy validation_top5 \

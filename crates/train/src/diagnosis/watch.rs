@@ -1,0 +1,186 @@
+//! What the epochs of a run show while it lasts.
+
+use super::{
+    Counts, clipped_saturation, collapse, dead_units,
+    drift::similar_features,
+    finding::{Check, Level, Measurement, Outcome, Remedy, percent},
+    flat_loss,
+    steps::{BlockOrigin, gradient_norm, update_ratio},
+};
+use crate::{
+    loss::LossKind,
+    run::{EpochRecord, HealthRecord},
+};
+
+/// How much better training images may be known than held-out ones, before it is worth a note. Every
+/// sound run on a few photographs a person comes to more.
+const GAP: f64 = 0.3;
+
+/// How much better the first epoch of a fold may be than that of the first fold.
+const TREND: f64 = 0.1;
+
+/// What is known of a fold's stage at the end of an epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct EpochsSeen<'a> {
+    /// The stage's epochs, the last one last; at least one.
+    pub epochs: &'a [EpochRecord],
+    /// Of the last one.
+    pub health: &'a HealthRecord,
+    /// What is minimized.
+    pub loss: LossKind,
+    /// Whether the backbone is from a file.
+    pub backbone: BlockOrigin,
+    /// Of the training images.
+    pub counts: &'a Counts,
+}
+
+/// All that an epoch shows.
+///
+/// # Panics
+///
+/// If there is no epoch.
+pub fn of_epoch(seen: &EpochsSeen<'_>) -> Vec<Outcome> {
+    let EpochsSeen { epochs, health, loss, backbone, counts } = *seen;
+    let last = epochs.last().expect("an epoch has ended");
+    let steps: Vec<_> = health
+        .blocks
+        .iter()
+        .map(|step| match step.block.starts_with("conv") {
+            true => (backbone, step.clone()),
+            false => (BlockOrigin::New, step.clone()),
+        })
+        .collect();
+    let mut outcomes = vec![
+        match loss {
+            LossKind::CrossEntropy => {
+                Outcome::skipped(Check::ClippedSaturation, "the loss is not clipped")
+            }
+            LossKind::Keras22Clipped => clipped_saturation(last.train_loss, last.train_accuracy),
+        },
+        update_ratio(&steps),
+        gradient_norm(&steps),
+        collapse(&health.predictions),
+        similar_features(health.feature_cka),
+        flat_loss(&epochs.iter().map(|epoch| epoch.train_loss).collect::<Vec<_>>(), counts),
+        overfitting(last),
+    ];
+    outcomes.extend(health.dead_units.iter().map(|(layer, &share)| dead_units(layer, share)));
+    outcomes
+}
+
+/// Finds a network that knows its training images and not the others.
+fn overfitting(epoch: &EpochRecord) -> Outcome {
+    let gap = epoch.train_accuracy - epoch.validation_accuracy;
+    let what = "accuracy on training photographs less that on held-out ones";
+    Outcome::judge(Check::Overfitting, Measurement::at_most(what, gap, GAP), || {
+        (
+            Level::Note,
+            format!(
+                "The network recognizes {} of its training photographs and {} of the others: more \
+                 epochs will not help, more photographs, augmentation or dropout may.",
+                percent(epoch.train_accuracy),
+                percent(epoch.validation_accuracy)
+            ),
+            Remedy::recipe("augment", "{ horizontal_flip = true, zoom = 0.1 }"),
+        )
+    })
+}
+
+/// Finds folds that begin better than the first: their held-out images have been trained on.
+///
+/// `first_epochs` are the held-out accuracies after the first epoch of each fold, in the order in
+/// which the folds were trained.
+pub fn fold_trend(first_epochs: &[f64]) -> Outcome {
+    let check = Check::FoldTrend;
+    let (Some(first), Some(last)) =
+        (first_epochs.first(), first_epochs.get(1..).and_then(<[f64]>::last))
+    else {
+        return Outcome::skipped(check, "one fold shows no trend");
+    };
+    let what = "held-out accuracy after the first epoch of the last fold less that of the first";
+    Outcome::judge(check, Measurement::at_most(what, last - first, TREND), || {
+        (
+            Level::Error,
+            format!(
+                "The first fold begins at {} of its held-out photographs, the last at {}: the model \
+                 has seen them in the folds before.",
+                percent(*first),
+                percent(*last)
+            ),
+            Remedy::recipe("fresh_model_per_fold", "true"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{super::PredictionSpread, *};
+
+    fn epoch(train_loss: f64, train_accuracy: f64, validation_accuracy: f64) -> EpochRecord {
+        EpochRecord {
+            fold: 0,
+            stage: "fit".to_owned(),
+            epoch: 1,
+            train_loss,
+            train_accuracy,
+            validation_loss: 1.0,
+            validation_accuracy,
+            validation_top5: 1.0,
+            learning_rate: 1e-3,
+            seconds: 1.0,
+        }
+    }
+
+    fn health(top_share: f64, feature_cka: Option<f64>) -> HealthRecord {
+        HealthRecord {
+            fold: 0,
+            stage: "fit".to_owned(),
+            epoch: 1,
+            predictions: PredictionSpread {
+                top_share,
+                top_truth_share: 0.1,
+                distinct: 1,
+                num_classes: 4,
+                entropy: 0.1,
+            },
+            saturated_share: 0.0,
+            dead_units: BTreeMap::from([("fc6".to_owned(), 0.1)]),
+            blocks: Vec::new(),
+            feature_cosine: None,
+            feature_cka,
+        }
+    }
+
+    fn found(epochs: &[EpochRecord], health: &HealthRecord, loss: LossKind) -> Vec<Check> {
+        let counts = Counts::of(&[0, 1, 2, 3], 4);
+        let backbone = BlockOrigin::File;
+        let seen = EpochsSeen { epochs, health, loss, backbone, counts: &counts };
+        let outcomes = of_epoch(&seen);
+        outcomes.iter().filter_map(|outcome| outcome.finding().map(|f| f.check)).collect()
+    }
+
+    #[test]
+    fn the_questions_run_is_known_by_its_first_epoch() {
+        let epochs = [epoch(16.118_095 * 0.99, 0.01, 0.0)];
+        let found = found(&epochs, &health(1.0, Some(0.1)), LossKind::Keras22Clipped);
+        assert_eq!(found, [Check::ClippedSaturation, Check::Collapse, Check::FeatureDrift]);
+    }
+
+    #[test]
+    fn a_run_that_learns_shows_nothing() {
+        let epochs = [epoch(1.1, 0.5, 0.4)];
+        assert_eq!(found(&epochs, &health(0.2, Some(0.9)), LossKind::CrossEntropy), []);
+        let by_heart = [epoch(0.1, 1.0, 0.4)];
+        let found = found(&by_heart, &health(0.2, None), LossKind::CrossEntropy);
+        assert_eq!(found, [Check::Overfitting]);
+    }
+
+    #[test]
+    fn folds_that_begin_better_and_better_are_found() {
+        assert!(fold_trend(&[0.1, 0.5, 0.9]).finding().is_some());
+        assert!(fold_trend(&[0.5, 0.45, 0.55]).finding().is_none());
+        assert!(matches!(fold_trend(&[0.5]), Outcome::Skipped { .. }));
+    }
+}
