@@ -49,7 +49,7 @@ struct Arguments {
     /// Trains only this fold, from 0; may be repeated
     #[arg(long, value_name = "I")]
     fold: Vec<usize>,
-    /// stratified, shuffled or contiguous, as scikit-learn makes them [default: the recipe's]
+    /// stratified, shuffled, contiguous or grouped, as scikit-learn makes them [default: the recipe's]
     #[arg(long)]
     split: Option<SplitKind>,
     /// Of everything random

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -21,7 +22,7 @@ use crate::{
     Error,
     device::DeviceChoice,
     features::{FeatureCache, FeatureFile},
-    folds::{Fold, folds, warning},
+    folds::{Fold, Split},
     recipe::Recipe,
     run::{
         DatasetSummary, FORMAT_VERSION, RecordLog, RunDescription, RunFolder, RunIdentity, Summary,
@@ -108,8 +109,16 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
     let prepared = Prepared::open(&config.data)?;
     let labels = prepared.labels();
     let split = config.recipe.split;
-    let folds = folds(split, &labels, config.num_folds, config.seed)?;
-    if let Some(warning) = warning(split, &labels, config.num_folds) {
+    let dealing = Split {
+        kind: split,
+        num_folds: config.num_folds,
+        repeats: NonZeroUsize::MIN,
+        seed: config.seed,
+    };
+    // Each image is a group of its own: nothing says yet which are near duplicates.
+    let groups: Vec<u32> = (0..).zip(&labels).map(|(image, _)| image).collect();
+    let folds = dealing.folds(&labels, &groups)?;
+    if let Some(warning) = dealing.warning(&labels) {
         tracing::warn!("{warning}");
     }
     let device = config.device.open()?;
