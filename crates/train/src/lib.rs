@@ -13,6 +13,7 @@ pub mod epoch_order;
 mod error;
 pub mod features;
 pub mod folds;
+pub mod inner_split;
 pub mod loss;
 pub mod metrics;
 pub mod monitor;
