@@ -7,6 +7,7 @@
 //! are all that is known of it afterwards.
 
 pub mod bench;
+pub mod calibration;
 pub mod comparison;
 pub mod device;
 pub mod early_stopping;
