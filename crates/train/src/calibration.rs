@@ -47,9 +47,10 @@ impl Temperature {
     ///
     /// # Errors
     ///
-    /// [`CalibrationError::Temperature`] if it is not finite or not above 0.
+    /// [`CalibrationError::Temperature`] if it is not finite or not above 0, or so near it that 1 / T
+    /// is infinite.
     pub fn new(value: f64) -> Result<Self, CalibrationError> {
-        if value.is_finite() && 0.0 < value {
+        if value.is_normal() && 0.0 < value {
             return Ok(Self(value));
         }
         Err(CalibrationError::Temperature { found: value })
@@ -107,6 +108,7 @@ impl Temperature {
     }
 
     /// How good the probabilities of these logits are at this temperature.
+    #[expect(clippy::missing_panics_doc, reason = "finite logits have probabilities of 0 to 1")]
     pub fn quality(self, logits: &Logits<'_>) -> Quality {
         let count = logits.len() as f64;
         let (mut cross_entropy, mut brier) = (0.0, 0.0);

@@ -67,12 +67,13 @@ pub fn inner_split(
     // The walk took less where identities had nothing to spare; the others make up for it.
     while wanted - holding.held_images > largest {
         let missing = wanted - holding.held_images;
-        let spare: Vec<&Group> = ordered.iter().filter(|group| holding.can_spare(group)).collect();
-        let spare_images: usize = spare.iter().map(|group| group.images.len()).sum();
-        if spare.is_empty() {
+        let to_spare: Vec<&Group> =
+            ordered.iter().filter(|group| holding.can_spare(group)).collect();
+        let images_to_spare: usize = to_spare.iter().map(|group| group.images.len()).sum();
+        if to_spare.is_empty() {
             break;
         }
-        holding.walk(spare, (missing / spare_images as f64).min(1.0), 0.0);
+        holding.walk(to_spare, (missing / images_to_spare as f64).min(1.0), 0.0);
     }
     let mut train: Vec<usize> =
         train.iter().copied().filter(|image| !holding.held.contains(image)).collect();

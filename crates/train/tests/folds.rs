@@ -112,7 +112,7 @@ fn labels_of_counts(counts: &[usize]) -> Vec<u32> {
 fn validation_sha256(folds: Vec<Fold>) -> Vec<u8> {
     let mut hash = Sha256::new();
     for image in validation(folds).into_iter().flatten() {
-        hash.update(u32::try_from(image).unwrap().to_le_bytes());
+        hash.update(u32::try_from(image).expect("images are fewer than 2^32").to_le_bytes());
     }
     hash.finalize().to_vec()
 }

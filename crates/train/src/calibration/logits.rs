@@ -66,7 +66,7 @@ pub enum CalibrationError {
         towards: Limit,
     },
     /// A number that is no temperature.
-    #[error("temperature {found}, expected a finite number above 0")]
+    #[error("temperature {found}, expected a finite number well above 0")]
     Temperature {
         /// What stood there.
         found: f64,

@@ -132,7 +132,7 @@ fn what_is_no_confidence_is_refused() {
 
 #[test]
 fn what_is_no_temperature_is_refused() {
-    for value in [0.0, -1.0, f64::INFINITY] {
+    for value in [0.0, -1.0, f64::INFINITY, 1e-310] {
         assert_eq!(Temperature::new(value), Err(CalibrationError::Temperature { found: value }));
     }
     assert!(Temperature::new(f64::NAN).is_err());

@@ -212,6 +212,7 @@ fn pairwise_sum(values: &[f64]) -> f64 {
             *lane += value;
         }
     }
-    let [a, b, c, d, e, f, g, h] = lanes;
-    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + value)
+    let quarter = |lane: usize| lanes[lane] + lanes[lane + 1];
+    let sum_of_lanes = (quarter(0) + quarter(2)) + (quarter(4) + quarter(6));
+    rest.iter().fold(sum_of_lanes, |sum, value| sum + value)
 }
