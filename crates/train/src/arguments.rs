@@ -33,10 +33,15 @@ pub struct RunArguments {
     /// Folds of the split
     #[arg(long, value_name = "K", default_value_t = 15)]
     pub folds: usize,
+    /// Deals the images so often, each time anew: fold F of repeat R is number R * folds + F
+    #[arg(long, value_name = "R", default_value = "1")]
+    pub repeats: NonZeroUsize,
     /// Trains only this fold, from 0; may be repeated
     #[arg(long, value_name = "I")]
     pub fold: Vec<usize>,
-    /// stratified, shuffled or contiguous, as scikit-learn makes them [default: the recipe's]
+    /// stratified, shuffled, contiguous or grouped, as scikit-learn makes them [default: the recipe's]
+    ///
+    /// Grouped keeps near duplicates, which `prepare` finds, on one side of every fold.
     #[arg(long)]
     pub split: Option<SplitKind>,
     /// Of everything random
@@ -83,6 +88,7 @@ impl RunArguments {
             recipe_name: self.recipe,
             recipe,
             num_folds: self.folds,
+            repeats: self.repeats,
             selected: self.fold,
             seed: self.seed,
             device: self.device,

@@ -8,6 +8,8 @@
 
 pub mod arguments;
 pub mod bench;
+pub mod calibration;
+pub mod comparison;
 pub mod device;
 pub mod diagnosis;
 pub mod early_stopping;
@@ -15,6 +17,7 @@ pub mod epoch_order;
 mod error;
 pub mod features;
 pub mod folds;
+pub mod inner_split;
 pub mod loss;
 pub mod metrics;
 pub mod mixup;

@@ -36,6 +36,11 @@ impl NumpyRandom {
         }
     }
 
+    /// A uniform number of `0..1`, a multiple of 2^-32; numpy's own has more digits.
+    pub(crate) fn next_share(&mut self) -> f64 {
+        f64::from(self.next_word()) / 2_f64.powi(32)
+    }
+
     /// A uniform index of `0..=last`: masked words, drawn until one is small enough.
     pub(crate) fn index_up_to(&mut self, last: usize) -> usize {
         let last = u32::try_from(last).expect("a list to shuffle has fewer than 2^32 items");

@@ -97,6 +97,11 @@ setting!(
     |value| 0.0 < value && value < 1.0
 );
 setting!(
+    /// A part of all images: above 0 and below 1.
+    Share, "`share`", "above 0 and below 1",
+    |value| 0.0 < value && value < 1.0
+);
+setting!(
     /// The lowest learning rate that a schedule may set: finite and at least 0.
     MinLearningRate, "`min_learning_rate`", "a finite number, at least 0",
     |value| value.is_finite() && 0.0 <= value
@@ -153,6 +158,9 @@ mod tests {
         assert!(Epsilon::new(0.0).is_err());
         assert!(Factor::new(0.0).is_err());
         assert!(Factor::new(1.0).is_err());
+        assert!(Share::new(0.0).is_err());
+        assert!(Share::new(0.1).is_ok());
+        assert!(Share::new(1.0).is_err());
         assert!(MinLearningRate::new(0.0).is_ok());
         assert!(MinDelta::new(-1e-9).is_err());
         assert!(Baseline::new(-1.0).is_ok());
@@ -170,6 +178,7 @@ mod tests {
             assert!(DecayRate::new(value).is_err());
             assert!(Epsilon::new(value).is_err());
             assert!(Factor::new(value).is_err());
+            assert!(Share::new(value).is_err());
             assert!(MinLearningRate::new(value).is_err());
             assert!(MinDelta::new(value).is_err());
             assert!(Baseline::new(value).is_err());

@@ -26,8 +26,10 @@ pub struct Beginning<'a> {
     pub prepared: &'a Prepared,
     /// Which means are taken away.
     pub normalization: Normalization,
-    /// The folds of the split, all of them.
+    /// The folds of the split, all of them, repeated or not.
     pub folds: &'a [Fold],
+    /// How many of them hold each image out once.
+    pub num_folds: usize,
     /// The recipe.
     pub recipe: &'a Recipe,
     /// The network's layers.
@@ -46,7 +48,7 @@ pub struct Beginning<'a> {
 ///
 /// [`Error::Preprocess`] if photographs cannot be read, [`Error::Tensor`] if weights cannot.
 pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
-    let Beginning { prepared, folds, recipe, .. } = *beginning;
+    let Beginning { prepared, folds, num_folds, recipe, .. } = *beginning;
     let labels = prepared.labels();
     let counts = Counts::of(&labels, prepared.identities().len());
     let layers = layer_weights(beginning)?;
@@ -84,7 +86,7 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
         duplicates(&copies(prepared), folds),
         validation_reuse(recipe),
         monitors(recipe),
-        small_identities(&counts, folds.len()),
+        small_identities(&counts, num_folds),
         imbalance(&counts),
         head_size(new_parameters.sum(), train_images, regularized(beginning)),
     ])

@@ -32,6 +32,7 @@ pub fn diagnose(config: &Config, depth: Depth) -> Result<Diagnosis, Error> {
         prepared,
         normalization: start.normalization,
         folds,
+        num_folds: config.num_folds,
         recipe: &config.recipe,
         architecture: &start.architecture,
         trainable: &trainable,

@@ -132,8 +132,16 @@ pub fn coverage(labels: &[u32], folds: &[Fold]) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
-    use crate::folds::{SplitKind, folds};
+    use crate::folds::{Split, SplitKind};
+
+    fn dealt(kind: SplitKind, labels: &[u32], num_folds: usize) -> Vec<Fold> {
+        let groups: Vec<u32> = (0..).zip(labels).map(|(image, _)| image).collect();
+        let split = Split { kind, num_folds, repeats: NonZeroUsize::MIN, seed: 42 };
+        split.folds(labels, &groups).unwrap()
+    }
 
     /// 40 people with 10 images each, sorted.
     fn sorted() -> Vec<u32> {
@@ -143,8 +151,8 @@ mod tests {
     #[test]
     fn contiguous_folds_of_sorted_people_are_found() {
         let labels = sorted();
-        let dealt = folds(SplitKind::Contiguous, &labels, 8, 42).unwrap();
-        let outcome = coverage(&labels, &dealt);
+        let folds = dealt(SplitKind::Contiguous, &labels, 8);
+        let outcome = coverage(&labels, &folds);
         let finding = outcome.finding().unwrap();
         assert_eq!(finding.level, Level::Error);
         assert!((finding.measurement.value - 1.0).abs() < 1e-12);
@@ -157,25 +165,25 @@ mod tests {
     fn shuffled_and_stratified_folds_are_silent() {
         let labels = sorted();
         for kind in [SplitKind::Shuffled, SplitKind::Stratified] {
-            let dealt = folds(kind, &labels, 8, 42).unwrap();
-            assert!(matches!(coverage(&labels, &dealt), Outcome::Silent { .. }), "{kind}");
+            let folds = dealt(kind, &labels, 8);
+            assert!(matches!(coverage(&labels, &folds), Outcome::Silent { .. }), "{kind}");
         }
     }
 
     #[test]
     fn contiguous_folds_of_shuffled_people_are_silent() {
         let labels: Vec<u32> = (0..400).map(|image| image % 40).collect();
-        let dealt = folds(SplitKind::Contiguous, &labels, 8, 42).unwrap();
-        assert!(coverage(&labels, &dealt).finding().is_none());
-        assert!(!Coverage::of(&labels, &dealt).is_sorted());
+        let folds = dealt(SplitKind::Contiguous, &labels, 8);
+        assert!(coverage(&labels, &folds).finding().is_none());
+        assert!(!Coverage::of(&labels, &folds).is_sorted());
     }
 
     #[test]
     fn a_person_cut_by_a_fold_counts_on_neither_side() {
         // The second person lies half in the first fold, half in the second.
         let labels = [0, 0, 1, 1, 2, 2];
-        let dealt = folds(SplitKind::Contiguous, &labels, 2, 42).unwrap();
-        let measured = Coverage::of(&labels, &dealt);
+        let folds = dealt(SplitKind::Contiguous, &labels, 2);
+        let measured = Coverage::of(&labels, &folds);
         assert_eq!(measured.identities_unseen, [1, 1]);
         assert!((measured.mean() - 2.0 / 3.0).abs() < 1e-12);
         assert!((measured.accuracy_ceiling() - 1.0 / 3.0).abs() < 1e-12);
@@ -196,8 +204,8 @@ mod tests {
         let labels: Vec<u32> =
             people.flat_map(|(label, &count)| std::iter::repeat_n(label, count)).collect();
         assert_eq!((lfw.counts.len(), labels.len()), (311, 5425));
-        let dealt = folds(SplitKind::Contiguous, &labels, 15, 42).unwrap();
-        let measured = Coverage::of(&labels, &dealt);
+        let folds = dealt(SplitKind::Contiguous, &labels, 15);
+        let measured = Coverage::of(&labels, &folds);
         // Both divide the same whole numbers.
         let apart = measured.unseen.iter().zip(&lfw.unseen).map(|(a, b)| (a - b).abs());
         assert!(apart.fold(0.0, f64::max) < 1e-12);

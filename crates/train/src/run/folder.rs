@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -35,8 +36,21 @@ pub struct RunIdentity {
     pub split: SplitKind,
     /// How many there are.
     pub num_folds: usize,
+    /// How often the images are dealt.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub repeats: NonZeroUsize,
     /// Of every random stream.
     pub seed: u32,
+}
+
+/// Runs of before folds could be repeated do not say how often.
+pub(super) fn once() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(super) fn is_once(repeats: &NonZeroUsize) -> bool {
+    repeats.get() == 1
 }
 
 impl RunIdentity {
@@ -49,6 +63,7 @@ impl RunIdentity {
                 ("the weights' SHA-256", run.weights_sha256.clone()),
                 ("the split", run.split.to_string()),
                 ("the number of folds", run.num_folds.to_string()),
+                ("the number of repeats", run.repeats.to_string()),
                 ("the seed", run.seed.to_string()),
             ]
         };
@@ -132,7 +147,7 @@ impl RunFolder {
             write_json(&identity_path, identity)?;
         }
         let mut done = BTreeMap::new();
-        for fold in 0..identity.num_folds {
+        for fold in 0..identity.num_folds * identity.repeats.get() {
             let result = fold_path(path, fold).join("result.json");
             if result.exists() {
                 done.insert(fold, read_json(&result)?);
@@ -249,6 +264,7 @@ mod tests {
             weights_sha256: "w".to_owned(),
             split: SplitKind::Stratified,
             num_folds: 3,
+            repeats: NonZeroUsize::MIN,
             seed: 42,
         }
     }

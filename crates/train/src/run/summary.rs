@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::FORMAT_VERSION;
+use super::folder::{FORMAT_VERSION, is_once, once};
 use crate::{
     folds::SplitKind,
     metrics::{Spread, chance},
@@ -25,6 +25,9 @@ pub struct Summary {
     pub split: SplitKind,
     /// Folds of the whole split.
     pub num_folds: usize,
+    /// How often the images are dealt.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub repeats: NonZeroUsize,
     /// Of every random stream.
     pub seed: u32,
     /// The folds that are there, in order.
@@ -124,6 +127,8 @@ pub struct RunDescription {
     pub split: SplitKind,
     /// Folds of the whole split.
     pub num_folds: usize,
+    /// How often the images are dealt.
+    pub repeats: NonZeroUsize,
     /// Of every random stream.
     pub seed: u32,
     /// Whether the recipe ends by restoring the best epoch.
@@ -156,6 +161,7 @@ impl Summary {
             weights: run.weights,
             split: run.split,
             num_folds: run.num_folds,
+            repeats: run.repeats,
             seed: run.seed,
             chosen_on_validation: run.chosen_on_validation,
             version: distinct(folds.iter().map(|fold| fold.version.as_str())),

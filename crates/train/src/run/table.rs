@@ -17,7 +17,7 @@ pub fn table(summary: &Summary) -> String {
         summary.dataset.images,
         summary.split,
         summary.folds.len(),
-        summary.num_folds,
+        summary.num_folds * summary.repeats.get(),
         summary.seed
     ));
     line(format_args!(

@@ -1,6 +1,6 @@
 //! What a run is asked to do.
 
-use std::{convert::Infallible, path::PathBuf, str::FromStr, time::Duration};
+use std::{convert::Infallible, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use crate::{device::DeviceChoice, recipe::Recipe};
 
@@ -21,6 +21,8 @@ pub struct Config {
     pub recipe: Recipe,
     /// Folds of the split.
     pub num_folds: usize,
+    /// How often the images are dealt.
+    pub repeats: NonZeroUsize,
     /// Which of them to train; all if empty.
     pub selected: Vec<usize>,
     /// Of every random stream.

@@ -30,6 +30,8 @@ pub(crate) struct Experiment<'a> {
     pub(crate) prepared: &'a Prepared,
     /// Of all images.
     pub(crate) labels: Vec<u32>,
+    /// Of all images: those of one group are near duplicates.
+    pub(crate) groups: &'a [u32],
     pub(crate) recipe: &'a Recipe,
     pub(crate) normalization: Normalization,
     pub(crate) weights: WeightsSummary,
@@ -62,7 +64,7 @@ impl Experiment<'_> {
 /// weights, the recipe, the folds, the device and the output folder. Later, [`Error::Interrupted`],
 /// [`Error::NonFiniteLoss`], and what the disk and the device report; folds that are done are kept.
 pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
-    let Materials { prepared, labels, folds, device, start } = &Materials::open(config)?;
+    let Materials { prepared, labels, groups, folds, device, start } = &Materials::open(config)?;
     start.report();
     let mut network = start.network(device)?;
     let plans = plan(&config.recipe_name, &config.recipe, &mut network)?;
@@ -80,6 +82,7 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         weights: start.weights.clone(),
         split: config.recipe.split,
         num_folds: config.num_folds,
+        repeats: config.repeats,
         seed: config.seed,
         chosen_on_validation: config
             .recipe
@@ -97,6 +100,7 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             features: features(config, prepared, start, &plans, &network, interrupt)?,
             prepared,
             labels: labels.clone(),
+            groups,
             recipe: &config.recipe,
             normalization: start.normalization,
             weights: start.weights.clone(),
@@ -148,6 +152,7 @@ fn identity(config: &Config, description: &RunDescription) -> RunIdentity {
         weights_sha256: description.weights.sha256.clone(),
         split: description.split,
         num_folds: config.num_folds,
+        repeats: config.repeats,
         seed: config.seed,
     }
 }

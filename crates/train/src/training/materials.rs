@@ -13,7 +13,7 @@ use super::{Config, Interrupt, plan::StagePlan, start::Start};
 use crate::{
     Error,
     features::{FeatureCache, FeatureFile},
-    folds::{Fold, folds, warning},
+    folds::{Fold, Split},
 };
 
 /// The data, the folds, the device and the weights of a run.
@@ -21,6 +21,8 @@ pub(crate) struct Materials {
     pub(crate) prepared: Prepared,
     /// Of all images.
     pub(crate) labels: Vec<u32>,
+    /// Of all images: those of one group are near duplicates.
+    pub(crate) groups: Vec<u32>,
     /// All of the split.
     pub(crate) folds: Vec<Fold>,
     pub(crate) device: Device,
@@ -38,19 +40,30 @@ impl Materials {
         check_selection(config)?;
         let prepared = Prepared::open(&config.data)?;
         let labels = prepared.labels();
-        let split = config.recipe.split;
-        let folds = folds(split, &labels, config.num_folds, config.seed)?;
-        if let Some(warning) = warning(split, &labels, config.num_folds) {
+        let groups = groups(&prepared);
+        let split = Split {
+            kind: config.recipe.split,
+            num_folds: config.num_folds,
+            repeats: config.repeats,
+            seed: config.seed,
+        };
+        let folds = split.folds(&labels, &groups)?;
+        if let Some(warning) = split.warning(&labels) {
             tracing::warn!("{warning}");
         }
         let device = config.device.open()?;
         let start = Start::new(config, &prepared)?;
-        Ok(Self { prepared, labels, folds, device, start })
+        Ok(Self { prepared, labels, groups, folds, device, start })
     }
 }
 
+/// A group for each image; that of an image without a duplicate is its own.
+fn groups(prepared: &Prepared) -> Vec<u32> {
+    (0..).zip(prepared.labels()).map(|(image, _)| image).collect()
+}
+
 fn check_selection(config: &Config) -> Result<(), Error> {
-    let folds = config.num_folds;
+    let folds = config.num_folds * config.repeats.get();
     match config.selected.iter().find(|&&fold| folds <= fold) {
         Some(&fold) => Err(Error::FoldOutOfRange { fold, folds, last: folds.saturating_sub(1) }),
         None => Ok(()),

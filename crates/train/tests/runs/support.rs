@@ -84,6 +84,7 @@ impl Bench {
             recipe_name: "test".to_owned(),
             recipe: Recipe::parse("test", recipe).unwrap(),
             num_folds: 3,
+            repeats: NonZeroUsize::MIN,
             selected: Vec::new(),
             seed: 42,
             device: DeviceChoice::Cpu,
