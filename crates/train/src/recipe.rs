@@ -21,7 +21,7 @@ use crate::{
     folds::SplitKind,
     loss::{ClassWeighting, LossKind},
     sampling::Sampling,
-    setting::LabelSmoothing,
+    setting::{LabelSmoothing, Share},
 };
 use message::one_line;
 
@@ -52,6 +52,10 @@ pub struct Recipe {
     pub loss: LossKind,
     /// How the folds are drawn, unless the command line says otherwise.
     pub split: SplitKind,
+    /// The share of a fold's training images that steer its schedules in place of the fold's
+    /// validation images, which then only measure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner_validation: Option<Share>,
     /// How much of each label is spread over all identities in training.
     pub label_smoothing: LabelSmoothing,
     /// How much an image counts in training by whose it is.
@@ -118,6 +122,7 @@ struct RawRecipe {
     loss: LossKind,
     #[serde(default = "stratified")]
     split: SplitKind,
+    inner_validation: Option<Share>,
     #[serde(default = "unsmoothed")]
     label_smoothing: LabelSmoothing,
     #[serde(default)]
@@ -181,6 +186,7 @@ impl TryFrom<RawRecipe> for Recipe {
             fresh_model_per_fold: raw.fresh_model_per_fold,
             loss: raw.loss,
             split: raw.split,
+            inner_validation: raw.inner_validation,
             label_smoothing: raw.label_smoothing,
             class_weights: raw.class_weights,
             dropout: raw.dropout,

@@ -11,6 +11,6 @@ pub use folder::{RunFolder, RunIdentity};
 pub use predictions::predictions_csv;
 pub use records::{BlockStep, EpochRecord, HealthRecord, Kept, Record, RecordLog, StepRecord};
 pub use summary::{
-    Baselines, DatasetSummary, FoldSummary, RunDescription, Summary, WeightsSummary,
+    Baselines, Calibration, DatasetSummary, FoldSummary, RunDescription, Summary, WeightsSummary,
 };
 pub use table::table;

@@ -42,9 +42,11 @@ pub fn clipped_loss(recipe: &Recipe) -> Outcome {
 /// Finds early stopping by the validation fold, whose figures are then optimistic.
 pub fn validation_reuse(recipe: &Recipe) -> Outcome {
     let is_chosen = |monitor| !matches!(monitor, Monitor::TrainLoss | Monitor::TrainAccuracy);
+    let is_steered_by_fold = recipe.inner_validation.is_none();
     let chosen: Vec<_> = recipe
         .stages
         .iter()
+        .filter(|_| is_steered_by_fold)
         .filter_map(|stage| stage.early_stopping.map(|stopping| (stage, stopping)))
         .filter(|(_, stopping)| is_chosen(stopping.monitor))
         .collect();
@@ -65,7 +67,7 @@ pub fn validation_reuse(recipe: &Recipe) -> Outcome {
                 names.join(" and "),
                 if restores { " and which weights are kept" } else { "" }
             ),
-            Remedy::advice("Fix the number of epochs, or report the figures as optimistic."),
+            Remedy::recipe("inner_validation", "0.1"),
         )
     })
 }
@@ -120,9 +122,12 @@ mod tests {
 
     #[test]
     fn stopping_by_the_validation_fold_is_noted_and_restoring_warned_of() {
-        let level =
-            |line: &str| validation_reuse(&with(line)).finding().map(|finding| finding.level);
+        let level = |line: &str| {
+            let recipe = Recipe { inner_validation: None, ..with(line) };
+            validation_reuse(&recipe).finding().map(|finding| finding.level)
+        };
         let stop = "early_stopping = { monitor = \"validation_loss\", patience = 2";
+        assert!(validation_reuse(&with(&format!("{stop} }}"))).finding().is_none());
         assert_eq!(level(&format!("{stop} }}")), Some(Level::Note));
         assert_eq!(level(&format!("{stop}, restore_best_weights = true }}")), Some(Level::Warning));
         assert_eq!(level("early_stopping = { monitor = \"train_loss\", patience = 2 }"), None);

@@ -128,6 +128,9 @@ mod tests {
             validation_loss: 1.0,
             validation_accuracy,
             validation_top5: 1.0,
+            inner_loss: None,
+            inner_accuracy: None,
+            inner_top5: None,
             learning_rate: 1e-3,
             seconds: 1.0,
         }

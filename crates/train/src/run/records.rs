@@ -59,6 +59,15 @@ pub struct EpochRecord {
     pub validation_accuracy: f64,
     /// Share of validation images whose identity is among the five best.
     pub validation_top5: f64,
+    /// Of the inner validation images, which steer the schedules where there are any: mean loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner_loss: Option<f64>,
+    /// Likewise: accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner_accuracy: Option<f64>,
+    /// Likewise: share whose identity is among the five best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner_top5: Option<f64>,
     /// The rate of this epoch.
     pub learning_rate: f64,
     /// Wall time, validation included.

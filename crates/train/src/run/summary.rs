@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::{FORMAT_VERSION, is_once, once};
 use crate::{
+    calibration::{Quality, Temperature},
     folds::SplitKind,
     metrics::{Spread, chance},
 };
@@ -88,11 +89,19 @@ pub struct FoldSummary {
     pub loss: f64,
     /// The stage of the best epoch.
     pub best_stage: String,
-    /// The best epoch, from 1 in its stage. It is chosen on the validation fold itself, so
-    /// `best_accuracy` is optimistic.
+    /// The best epoch, from 1 in its stage: by the accuracy on the inner validation images, where
+    /// there are any. Else it is chosen on the validation fold itself, so that `best_accuracy` is
+    /// optimistic.
     pub best_epoch: usize,
     /// Validation accuracy of that epoch.
     pub best_accuracy: f64,
+    /// How many of the training images steer the schedules and train nothing.
+    #[serde(default)]
+    pub inner_images: usize,
+    /// A temperature for the logits, fitted on the inner validation images; none without them, and
+    /// where no temperature is best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Accuracy on these validation images of naming the commonest identity in training.
     pub majority_accuracy: f64,
     /// SHA-256 over the weights that the fold started from: equal for all folds of a sound run.
@@ -103,6 +112,17 @@ pub struct FoldSummary {
     pub device: String,
     /// Of the program.
     pub version: String,
+}
+
+/// What a temperature does to the probabilities of a fold's validation images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// What logits are divided by.
+    pub temperature: Temperature,
+    /// The probabilities as they are.
+    pub before: Quality,
+    /// With the temperature.
+    pub after: Quality,
 }
 
 /// Accuracies that need no network.

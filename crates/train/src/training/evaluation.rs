@@ -9,6 +9,7 @@ use model::{Cut, Layer, LayerKind, Mode, Vgg16, architecture::Activation};
 use super::{Inputs, Interrupt, for_each_batch, watch::Units};
 use crate::{
     Error,
+    calibration::{CalibrationError, Logits},
     loss::{LossKind, losses},
     metrics::{Prediction, accuracy, macro_f1, top_k_accuracy},
 };
@@ -82,6 +83,19 @@ impl Evaluation {
         // The logarithm of a probability is a logit whose softmax is that probability.
         let logits = means.into_iter().map(|sum| (sum / count).max(f32::MIN_POSITIVE).ln());
         Self::new(kind, logits.collect(), labels, first.dead_units)
+    }
+
+    /// Does something with the logits and the truth.
+    ///
+    /// # Errors
+    ///
+    /// [`CalibrationError`] if a logit is not finite, and those of `work`.
+    pub(crate) fn with_logits<T>(
+        &self,
+        work: impl FnOnce(&Logits<'_>) -> Result<T, CalibrationError>,
+    ) -> Result<T, CalibrationError> {
+        let labels: Vec<u32> = self.predictions.iter().map(|image| image.label).collect();
+        work(&Logits::new(&self.logits, &labels, self.mean_probabilities.len())?)
     }
 
     pub(crate) fn accuracy(&self) -> f64 {

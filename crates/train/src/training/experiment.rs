@@ -84,12 +84,13 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         num_folds: config.num_folds,
         repeats: config.repeats,
         seed: config.seed,
-        chosen_on_validation: config
-            .recipe
-            .stages
-            .last()
-            .and_then(|stage| stage.early_stopping)
-            .is_some_and(|stopping| stopping.restore_best_weights),
+        chosen_on_validation: config.recipe.inner_validation.is_none()
+            && config
+                .recipe
+                .stages
+                .last()
+                .and_then(|stage| stage.early_stopping)
+                .is_some_and(|stopping| stopping.restore_best_weights),
     };
     let run = identity(config, &description);
     let mut folder = RunFolder::open(&config.out, &run)?;

@@ -6,18 +6,22 @@ use model::{Metadata, Vgg16, weights};
 
 use super::{
     Experiment,
+    evaluation::Evaluation,
     plan::StagePlan,
     stage::{Session, StageRun},
     state::{FoldProgress, FoldState},
     stopwatch::Stopwatch,
+    streams::Stream,
 };
 use crate::{
     Error,
+    calibration::Temperature,
     device::device_name,
     folds::Fold,
+    inner_split::{InnerSplit, inner_split},
     loss::Objective,
     metrics::majority,
-    run::{EpochRecord, FoldSummary, RunFolder, predictions_csv},
+    run::{Calibration, EpochRecord, FoldSummary, RunFolder, predictions_csv},
     whole_file::write_whole,
 };
 
@@ -35,18 +39,32 @@ pub(crate) fn train_fold(
     session: &mut Session<'_>,
     folder: &RunFolder,
 ) -> Result<FoldSummary, Error> {
+    let train_images = fold.train.len();
+    let steered = steered(experiment, fold);
+    let (fold, steering) = (&steered.fold, steered.steering.as_slice());
     tracing::info!(
-        "fold {}: {} images to train on, {} held out",
+        "fold {}: {} images to train on{}, {} held out",
         fold.index,
         fold.train.len(),
+        match steering.len() {
+            0 => String::new(),
+            images => format!(", {images} to steer by"),
+        },
         fold.validation.len()
     );
     let objective = objective(experiment, fold);
+    let stage = |number: usize| StageRun {
+        experiment,
+        fold,
+        steering,
+        number,
+        plan: &plans[number],
+        objective: &objective,
+    };
     let mut evaluation = None;
-    while let Some(plan) = plans.get(state.progress.stage) {
+    while state.progress.stage < plans.len() {
         let number = state.progress.stage;
-        let run = StageRun { experiment, fold, number, plan, objective: &objective };
-        let trained = run.train(network, state, session);
+        let trained = stage(number).train(network, state, session);
         if let Err(Error::Interrupted { .. }) = trained {
             session.checkpoints.write(network, state, &session.log)?;
             session.checkpoints.wait()?;
@@ -59,14 +77,14 @@ pub(crate) fn train_fold(
         }
     }
     let mut watch = Stopwatch::start();
-    let number = plans.len() - 1;
-    let last = StageRun { experiment, fold, number, plan: &plans[number], objective: &objective };
+    let last = stage(plans.len() - 1);
     let evaluation = match (experiment.recipe.test_time_views, evaluation) {
-        (Some(views), _) => last.validate_views(network, views)?,
+        (Some(views), _) => last.evaluate_views(network, views, &fold.validation)?,
         (None, Some(evaluation)) => evaluation,
         // The checkpoint was that of the fold's end.
         (None, None) => last.validate(network)?,
     };
+    let calibration = calibration(&last, network, &evaluation)?;
 
     let path = folder.fold_folder(fold.index)?;
     let manifest = experiment.prepared.manifest();
@@ -89,7 +107,7 @@ pub(crate) fn train_fold(
     let best = best_epoch(epochs);
     Ok(FoldSummary {
         fold: fold.index,
-        train_images: fold.train.len(),
+        train_images,
         validation_images: fold.validation.len(),
         epochs: epochs.len(),
         accuracy: evaluation.accuracy(),
@@ -99,6 +117,8 @@ pub(crate) fn train_fold(
         best_stage: best.stage.clone(),
         best_epoch: best.epoch,
         best_accuracy: best.validation_accuracy,
+        inner_images: steering.len(),
+        calibration,
         majority_accuracy: majority(&experiment.labels, std::slice::from_ref(fold))
             .expect("a fold holds out at least one image"),
         initial_sha256: initial_sha256.clone(),
@@ -121,14 +141,62 @@ fn objective(experiment: &Experiment<'_>, fold: &Fold) -> Objective {
     }
 }
 
-/// The epoch with the highest validation accuracy, the first of equals.
+/// A fold whose training images are those that train, and those that steer.
+struct Steered {
+    fold: Fold,
+    steering: Vec<usize>,
+}
+
+/// Holds images back to steer by, if the recipe wants it. Near duplicates stay together.
+fn steered(experiment: &Experiment<'_>, fold: &Fold) -> Steered {
+    let Some(share) = experiment.recipe.inner_validation else {
+        return Steered { fold: fold.clone(), steering: Vec::new() };
+    };
+    let seed = Stream::InnerSplit.seed(experiment.seed, &[fold.index]);
+    let InnerSplit { train, validation } =
+        inner_split(&fold.train, &experiment.labels, experiment.groups, share, seed);
+    if validation.is_empty() {
+        tracing::warn!(
+            "no identity can spare a photograph for inner_validation; the validation images steer \
+             fold {}",
+            fold.index
+        );
+    }
+    Steered { fold: Fold { train, ..fold.clone() }, steering: validation }
+}
+
+/// Fits a temperature on the images that steer, and says what it does for the validation images.
+fn calibration(
+    last: &StageRun<'_>,
+    network: &Vgg16,
+    evaluation: &Evaluation,
+) -> Result<Option<Calibration>, Error> {
+    let steering = match last.experiment.recipe.test_time_views {
+        Some(_) if last.steering.is_empty() => None,
+        Some(views) => Some(last.evaluate_views(network, views, last.steering)?),
+        None => last.steer(network)?,
+    };
+    let Some(steering) = steering else { return Ok(None) };
+    let fitted = steering.with_logits(Temperature::fit);
+    let temperature = match fitted {
+        Ok(temperature) => temperature,
+        Err(error) => {
+            tracing::info!(fold = last.fold.index, "no temperature is fitted: {error}");
+            return Ok(None);
+        }
+    };
+    let quality = |of: Temperature| evaluation.with_logits(|logits| Ok(of.quality(logits)));
+    Ok(quality(Temperature::ONE)
+        .and_then(|before| Ok(Calibration { temperature, before, after: quality(temperature)? }))
+        .ok())
+}
+
+/// The epoch with the highest accuracy of the images that steer, else of the validation images; the
+/// first of equals.
 fn best_epoch(epochs: &[EpochRecord]) -> &EpochRecord {
+    let accuracy = |epoch: &EpochRecord| epoch.inner_accuracy.unwrap_or(epoch.validation_accuracy);
     epochs
         .iter()
-        .reduce(
-            |best, next| {
-                if best.validation_accuracy < next.validation_accuracy { next } else { best }
-            },
-        )
+        .reduce(|best, next| if accuracy(best) < accuracy(next) { next } else { best })
         .expect("a stage has at least one epoch")
 }

@@ -34,7 +34,10 @@ use crate::{
 /// A stage of a fold, ready to run.
 pub(crate) struct StageRun<'a> {
     pub(crate) experiment: &'a Experiment<'a>,
+    /// Its training images are those that train.
     pub(crate) fold: &'a Fold,
+    /// Images that steer the schedules; none where the fold's validation images do.
+    pub(crate) steering: &'a [usize],
     /// From 0.
     pub(crate) number: usize,
     pub(crate) plan: &'a StagePlan<'a>,
@@ -74,8 +77,10 @@ impl StageRun<'_> {
             self.epoch(network, fold_state, session)?;
             let mut watch = Stopwatch::start();
             let validated = self.validate(network)?;
+            let steering = self.steer(network)?;
             fold_state.spend(self.number, watch.lap());
-            let record = self.record(&validated, &fold_state.stage(self.number).progress)?;
+            let at = &fold_state.stage(self.number).progress;
+            let record = self.record(&validated, steering.as_ref(), at)?;
             let health = self.health(&validated, network, fold_state)?;
             evaluation = Some(validated);
             session.log.append(&Record::Epoch(record.clone()))?;
@@ -172,7 +177,12 @@ impl StageRun<'_> {
     }
 
     /// What is recorded of an epoch.
-    fn record(&self, validated: &Evaluation, at: &StageProgress) -> Result<EpochRecord, Error> {
+    fn record(
+        &self,
+        validated: &Evaluation,
+        steering: Option<&Evaluation>,
+        at: &StageProgress,
+    ) -> Result<EpochRecord, Error> {
         let StageProgress { epoch, learning_rate, ref running, seconds, .. } = *at;
         let stage = self.plan.stage.name.clone();
         if !validated.loss.is_finite() {
@@ -193,6 +203,9 @@ impl StageRun<'_> {
             validation_loss: validated.loss,
             validation_accuracy: validated.accuracy(),
             validation_top5: validated.top5(),
+            inner_loss: steering.map(|inner| inner.loss),
+            inner_accuracy: steering.map(Evaluation::accuracy),
+            inner_top5: steering.map(Evaluation::top5),
             learning_rate,
             seconds,
         })
@@ -276,22 +289,32 @@ impl StageRun<'_> {
     /// Evaluates the network on the fold's validation images.
     pub(crate) fn validate(&self, network: &Vgg16) -> Result<Evaluation, Error> {
         let inputs = self.experiment.inputs_at(self.plan.cut);
-        self.evaluate(network, &inputs, self.plan.cut)
+        self.evaluate(network, &inputs, self.plan.cut, &self.fold.validation)
     }
 
-    /// The same, over several views of each image.
-    pub(crate) fn validate_views(
+    /// Evaluates it on the images that steer the schedules, if there are any.
+    pub(crate) fn steer(&self, network: &Vgg16) -> Result<Option<Evaluation>, Error> {
+        if self.steering.is_empty() {
+            return Ok(None);
+        }
+        let inputs = self.experiment.inputs_at(self.plan.cut);
+        self.evaluate(network, &inputs, self.plan.cut, self.steering).map(Some)
+    }
+
+    /// Evaluates it on images, over several views of each.
+    pub(crate) fn evaluate_views(
         &self,
         network: &Vgg16,
         views: TestTimeViews,
+        images: &[usize],
     ) -> Result<Evaluation, Error> {
         let Experiment { prepared, normalization, recipe, .. } = self.experiment;
         let evaluated = views.views().into_iter().map(|view| {
             let inputs = Inputs::viewed(prepared, *normalization, view);
-            self.evaluate(network, &inputs, Cut::IMAGES)
+            self.evaluate(network, &inputs, Cut::IMAGES, images)
         });
         let evaluated = evaluated.collect::<Result<_, _>>()?;
-        let labels = self.experiment.labels_of(&self.fold.validation);
+        let labels = self.experiment.labels_of(images);
         Evaluation::averaged(recipe.loss, evaluated, &labels)
     }
 
@@ -300,6 +323,7 @@ impl StageRun<'_> {
         network: &Vgg16,
         inputs: &Inputs<'_>,
         cut: Cut,
+        indices: &[usize],
     ) -> Result<Evaluation, Error> {
         let experiment = self.experiment;
         let progress =
@@ -307,7 +331,7 @@ impl StageRun<'_> {
         let held = Held {
             inputs,
             cut,
-            indices: &self.fold.validation,
+            indices,
             labels: &experiment.labels,
             batch_size: experiment.recipe.batch_size.get(),
         };
@@ -316,13 +340,14 @@ impl StageRun<'_> {
     }
 }
 
+/// A metric of an epoch; that of the images that steer, where there are any.
 fn monitored(record: &EpochRecord, monitor: Monitor) -> f64 {
     match monitor {
         Monitor::TrainLoss => record.train_loss,
         Monitor::TrainAccuracy => record.train_accuracy,
-        Monitor::ValidationLoss => record.validation_loss,
-        Monitor::ValidationAccuracy => record.validation_accuracy,
-        Monitor::ValidationTop5 => record.validation_top5,
+        Monitor::ValidationLoss => record.inner_loss.unwrap_or(record.validation_loss),
+        Monitor::ValidationAccuracy => record.inner_accuracy.unwrap_or(record.validation_accuracy),
+        Monitor::ValidationTop5 => record.inner_top5.unwrap_or(record.validation_top5),
     }
 }
 

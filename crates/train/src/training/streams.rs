@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 pub(crate) enum Stream {
     /// Initial values of new layers; the same for every fold.
     InitialWeights,
+    /// Which training images of a fold steer it.
+    InnerSplit,
     /// Changes to the training images of a stage.
     Augmentation,
     /// Dropout's masks of a step.
@@ -19,6 +21,7 @@ impl Stream {
     fn name(self) -> &'static str {
         match self {
             Self::InitialWeights => "initial-weights",
+            Self::InnerSplit => "inner-split",
             Self::Augmentation => "augmentation",
             Self::Dropout => "dropout",
             Self::Mixup => "mixup",

@@ -312,3 +312,40 @@ fn each_image_is_held_out_once() {
     images.dedup();
     assert_eq!(images.len(), 12);
 }
+
+#[test]
+fn inner_images_steer_and_do_not_train() {
+    let bench = Bench::new(3, 9);
+    let stages = TWO_STAGES.replace(
+        "epochs = 2\noptimizer = { kind = \"adam\", learning_rate = 1e-4 }",
+        "epochs = 6\noptimizer = { kind = \"adam\", learning_rate = 1e-3 }\n\
+         early_stopping = { monitor = \"validation_accuracy\", patience = 1, restore_best_weights = true }",
+    );
+    let recipe = narrow("linear", &format!("inner_validation = 0.34\n{stages}"));
+    let mut config = bench.config(&recipe, "run");
+    config.selected = vec![1];
+    let summary = train(&config);
+    let fold = &summary.folds[0];
+    assert_eq!((fold.train_images, fold.inner_images, fold.validation_images), (18, 6, 9));
+    assert!(!summary.chosen_on_validation);
+    let calibration = fold.calibration.expect("six images steer, not all of them right");
+    assert!((calibration.before.cross_entropy - fold.loss).abs() < 1e-6);
+    // Twelve images in batches of four.
+    let of_first = |step: &&train::run::StepRecord| step.stage == "head" && step.epoch == 1;
+    assert_eq!(steps(&config.out).iter().filter(of_first).count(), 3);
+    // Early stopping by the inner accuracy: its last epoch is the first without an improvement.
+    let head: Vec<f64> = epochs(&config.out)
+        .iter()
+        .filter(|epoch| epoch.stage == "head")
+        .map(|epoch| epoch.inner_accuracy.unwrap())
+        .collect();
+    let improves = |pair: &[f64]| pair[0] < pair[1];
+    assert!(head.len() == 6 || !improves(&head[head.len() - 2..]), "{head:?}");
+    assert!(head[..head.len() - 1].windows(2).all(improves), "{head:?}");
+    let best = epochs(&config.out)
+        .into_iter()
+        .reduce(|best, next| if best.inner_accuracy < next.inner_accuracy { next } else { best })
+        .unwrap();
+    assert_eq!((&best.stage, best.epoch), (&fold.best_stage, fold.best_epoch));
+    assert_eq!(best.validation_accuracy.to_bits(), fold.best_accuracy.to_bits());
+}

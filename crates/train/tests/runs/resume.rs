@@ -42,7 +42,7 @@ mixup = 0.2
 "#;
 
 /// What a recipe may say above its stages.
-const SETTINGS: &str = "label_smoothing = 0.1\nclass_weights = \"balanced\"\ndropout = 0.3\n\
+const SETTINGS: &str = "inner_validation = 0.3\nlabel_smoothing = 0.1\nclass_weights = \"balanced\"\ndropout = 0.3\n\
                         test_time_views = \"flip\"\n";
 
 /// What must be equal to the bit: records without times, weights, predictions, results without times.
