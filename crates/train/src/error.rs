@@ -176,6 +176,14 @@ pub enum Error {
         /// The parameter.
         name: String,
     },
+    /// What an optimizer remembered does not fit.
+    #[error("what the optimizer remembers of `{name}` {problem}")]
+    OptimizerState {
+        /// The parameter.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A file could not be read.
     #[error("reading {path}")]
     Read {

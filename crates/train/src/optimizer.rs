@@ -2,7 +2,9 @@
 
 mod config;
 mod in_place;
+mod learning_rates;
 mod on_tensors;
+mod state;
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -14,6 +16,8 @@ use kernels::{
 use model::Gradient;
 
 pub use config::{Adam, Clip, OptimizerConfig, RmsProp, Sgd};
+pub use learning_rates::{LearningRates, RateFactors};
+pub use state::{OptimizerState, ParameterMoments};
 
 use crate::{Error, setting::Threshold};
 
@@ -58,7 +62,7 @@ impl Optimizer {
     /// Moves each variable, in place, by its gradient.
     ///
     /// A tensor that shares a variable's storage, such as a detached one, changes with it. The
-    /// configuration's own rate is where a schedule starts; a step goes by `learning_rate`.
+    /// configuration's own rate is where a schedule starts; a step goes by `learning_rates`.
     ///
     /// # Errors
     ///
@@ -68,7 +72,7 @@ impl Optimizer {
         &mut self,
         variables: &[(&str, &Var)],
         gradients: &BTreeMap<String, Gradient>,
-        learning_rate: f64,
+        learning_rates: LearningRates<'_>,
     ) -> Result<(), Error> {
         let with_gradients = variables
             .iter()
@@ -80,8 +84,9 @@ impl Optimizer {
         self.steps += 1;
         let rule = self.config.rule();
         let step = Step {
+            l2: self.config.l2(),
             weight_decay: self.config.weight_decay(),
-            ..Step::new(rule, learning_rate, self.steps)
+            ..Step::new(rule, learning_rates.base, self.steps)
         };
         on_workers(|| {
             let mut total = 0.0;
@@ -95,6 +100,7 @@ impl Optimizer {
                     Entry::Occupied(entry) => entry.into_mut(),
                     Entry::Vacant(entry) => entry.insert(ParameterState::new(rule, variable)?),
                 };
+                let step = Step { learning_rate: learning_rates.of(name), ..step };
                 let step = match self.config.clip() {
                     None => step,
                     Some(Clip::Value(threshold)) => Step { clip_value: threshold.get(), ..step },

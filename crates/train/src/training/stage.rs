@@ -19,7 +19,7 @@ use crate::{
     folds::Fold,
     loss::loss,
     monitor::Monitor,
-    optimizer::Optimizer,
+    optimizer::{LearningRates, Optimizer},
     progress,
     recipe::Shuffle,
     run::{EpochRecord, Record, RecordLog, StepRecord},
@@ -195,7 +195,8 @@ impl StageRun<'_> {
                 });
             }
             let gradients = network.gradients(&batch_loss)?;
-            momentum.optimizer.step(&network.variables(), &gradients, learning_rate)?;
+            let rates = LearningRates::equal(learning_rate);
+            momentum.optimizer.step(&network.variables(), &gradients, rates)?;
             running.add(value, &logits, &labels)?;
             log.append(&Record::Step(StepRecord {
                 fold: self.fold.index,
