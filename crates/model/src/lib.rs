@@ -20,7 +20,7 @@ pub mod weights;
 pub use architecture::{Architecture, Classifier, Head, Layer, LayerKind, ParameterSpec, Widths};
 pub use cut::Cut;
 pub use error::Error;
-pub use gradient::Gradient;
+pub use gradient::{Accumulation, Gradient};
 pub use initial::{Initializer, initial};
 pub use layers::cross_entropy;
 pub use network::{Mode, Vgg16};
