@@ -184,6 +184,17 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// An average of weights does not fit.
+    #[error("the average of `{name}` {problem}")]
+    WeightAverage {
+        /// The parameter.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A warm-up or a schedule does not fit a stage.
+    #[error(transparent)]
+    Rates(#[from] crate::schedule::RatesError),
     /// A file could not be read.
     #[error("reading {path}")]
     Read {
