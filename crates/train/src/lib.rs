@@ -24,6 +24,7 @@ pub mod run;
 pub mod schedule;
 pub mod setting;
 pub mod training;
+pub mod weight_averaging;
 mod whole_file;
 
 pub use error::Error;
