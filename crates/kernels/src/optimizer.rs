@@ -80,6 +80,8 @@ pub struct Step {
     pub gradient_scale: f64,
     /// How far from 0 an element of the gradient may be, after that; infinite where it may be anything.
     pub clip_value: f64,
+    /// `g += l2 w` comes after clipping and before the moments: the gradient of half of `l2` times the weights' squares.
+    pub l2: f64,
     /// `w -= weight_decay learning_rate w` comes before the step; the gradient knows nothing of it.
     pub weight_decay: f64,
 }
@@ -135,6 +137,7 @@ impl Step {
             number,
             gradient_scale: 1.0,
             clip_value: f64::INFINITY,
+            l2: 0.0,
             weight_decay: 0.0,
         }
     }
@@ -153,7 +156,8 @@ impl Step {
     ///
     /// # Source
     ///
-    /// Keras 3.15, `optimizers/base_optimizer.py`, for what comes before the rule.
+    /// Keras 3.15, `optimizers/base_optimizer.py`, for what comes before the rule; `PyTorch` 2.15, `optim/sgd.py`,
+    /// `weight_decay`, for `l2`.
     pub fn apply(self, gradient: Gradient<'_>, weights: &mut [f32], moments: Moments<'_>) {
         assert!(self.number > 0, "steps count from 1");
         let learning_rate = self.learning_rate;

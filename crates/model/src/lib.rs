@@ -22,7 +22,7 @@ pub use architecture::{Architecture, Classifier, Head, Layer, LayerKind, Paramet
 pub use cut::Cut;
 pub use dropout::{DropoutRate, HeadDropout};
 pub use error::Error;
-pub use gradient::Gradient;
+pub use gradient::{Accumulation, Gradient};
 pub use initial::{Initializer, initial};
 pub use kernels::cross_entropy::soft::SoftTarget;
 pub use layers::{cross_entropy, soft_cross_entropy};

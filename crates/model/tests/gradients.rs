@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+};
 
 use candle_core::{Device, Tensor};
-use model::{Architecture, Classifier, Cut, Head, Initializer, Mode, Vgg16, Widths, initial};
+use model::{
+    Accumulation, Architecture, Classifier, Cut, Gradient, Head, Initializer, Mode, Vgg16, Widths,
+    initial,
+};
 
 const TRAIN: Mode = Mode::Train { dropout_seed: 1 };
 
@@ -79,6 +85,53 @@ fn those_of_a_batch_are_the_sum_of_those_of_its_parts() {
     };
     let parts = sum(&sum(&of(0, 11), &of(11, 20)), &of(31, 6));
     assert_close(&of(0, 37), &parts);
+}
+
+#[test]
+fn accumulated_batches_give_the_gradients_of_one_batch_of_all_images() {
+    let network = network();
+    let all = images(21);
+    let of = |first: usize, count: usize| {
+        let part = all.narrow(0, first, count).unwrap().contiguous().unwrap();
+        let mean = (loss(&network, &part) / count as f64).unwrap();
+        network.gradients(&mean).unwrap()
+    };
+    let whole = |gradients: BTreeMap<String, Gradient>| -> Gradients {
+        let gradients = gradients.into_iter();
+        gradients.map(|(name, gradient)| (name, gradient.to_tensor().unwrap())).collect()
+    };
+    let mut accumulation = Accumulation::default();
+    // Batches of one size, then with a smaller last one; the same accumulation serves again.
+    for counts in [&[7, 7, 7][..], &[8, 8, 5]] {
+        let mut first = 0;
+        for &count in counts {
+            let images = NonZeroUsize::new(count).unwrap();
+            accumulation.add(of(first, count), images).unwrap();
+            first += count;
+        }
+        assert_eq!(accumulation.images(), 21);
+        let found = accumulation.take().unwrap();
+        assert!(matches!(
+            &found["fc6.weight"],
+            Gradient::Product { inputs, .. } if inputs.dims()[0] == 21
+        ));
+        assert_close(&whole(found), &whole(of(0, 21)));
+    }
+}
+
+#[test]
+fn one_accumulated_batch_keeps_its_bits() {
+    let network = network();
+    let loss = loss(&network, &images(3));
+    let mut accumulation = Accumulation::default();
+    accumulation.add(network.gradients(&loss).unwrap(), NonZeroUsize::new(3).unwrap()).unwrap();
+    let found = accumulation.take().unwrap();
+    let expected = gradients(&network, &loss);
+    assert!(found.keys().eq(expected.keys()));
+    for (name, gradient) in found {
+        assert_eq!(flat(&gradient.to_tensor().unwrap()), flat(&expected[&name]), "{name}");
+    }
+    assert!(accumulation.take().unwrap().is_empty());
 }
 
 #[test]

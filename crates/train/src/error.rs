@@ -179,6 +179,25 @@ pub enum Error {
         /// The parameter.
         name: String,
     },
+    /// What an optimizer remembered does not fit.
+    #[error("what the optimizer remembers of `{name}` {problem}")]
+    OptimizerState {
+        /// The parameter.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An average of weights does not fit.
+    #[error("the average of `{name}` {problem}")]
+    WeightAverage {
+        /// The parameter.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A warm-up or a schedule does not fit a stage.
+    #[error(transparent)]
+    Rates(#[from] crate::schedule::RatesError),
     /// A file could not be read.
     #[error("reading {path}")]
     Read {

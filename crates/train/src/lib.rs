@@ -33,6 +33,7 @@ pub mod setting;
 mod tensor_file;
 pub mod terminal;
 pub mod training;
+pub mod weight_averaging;
 mod whole_file;
 
 pub use error::Error;

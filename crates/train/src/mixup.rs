@@ -20,6 +20,8 @@ pub struct StepSeed {
     pub epoch: usize,
     /// The step within the stage, from 1.
     pub step: usize,
+    /// From 0, in the step.
+    pub batch: usize,
 }
 
 /// How one batch is mixed.
@@ -44,10 +46,11 @@ impl Mixing {
     /// facebookresearch/mixup-cifar10, `train.py`, `mixup_data`: one lambda and one `randperm` a batch.
     #[expect(clippy::cast_possible_truncation, reason = "tensors are f32, and so is the share")]
     pub fn draw(alpha: MixupAlpha, seed: StepSeed, images: usize) -> Self {
-        let StepSeed { seed, fold, stage, epoch, step } = seed;
+        let StepSeed { seed, fold, stage, epoch, step, batch } = seed;
         let mut key = [0; 32];
-        key[..8]
-            .copy_from_slice(&Stream::Mixup.seed(seed, &[fold, stage, epoch, step]).to_le_bytes());
+        key[..8].copy_from_slice(
+            &Stream::Mixup.seed(seed, &[fold, stage, epoch, step, batch]).to_le_bytes(),
+        );
         let mut random = ChaCha8Rng::from_seed(key);
         let count = u32::try_from(images).expect("a batch has fewer than 2^32 images");
         let mut partners: Vec<u32> = (0..count).collect();
@@ -101,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    const SEED: StepSeed = StepSeed { seed: 42, fold: 0, stage: 0, epoch: 1, step: 1 };
+    const SEED: StepSeed = StepSeed { seed: 42, fold: 0, stage: 0, epoch: 1, step: 1, batch: 0 };
 
     fn alpha(alpha: f64) -> MixupAlpha {
         MixupAlpha::new(alpha).unwrap()

@@ -2,7 +2,9 @@
 
 mod config;
 mod in_place;
+mod learning_rates;
 mod on_tensors;
+mod state;
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -14,8 +16,10 @@ use kernels::{
 use model::Gradient;
 
 pub use config::{Adam, Clip, OptimizerConfig, RmsProp, Sgd};
+pub use learning_rates::{LearningRates, RateFactors};
+pub use state::{OptimizerState, ParameterMoments};
 
-use crate::{Error, setting::Threshold, tensor_file::Values};
+use crate::{Error, setting::Threshold};
 
 /// Applies gradients to parameters, and remembers what its configuration needs of them.
 ///
@@ -27,9 +31,17 @@ use crate::{Error, setting::Threshold, tensor_file::Values};
 #[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    /// Steps done, for all parameters together; Keras's `iterations`.
+    /// By parameter name.
+    state: BTreeMap<String, Remembered>,
+}
+
+/// What is remembered of one parameter.
+#[derive(Debug)]
+struct Remembered {
+    /// Steps that it has done. Keras's `iterations` count for all parameters together, so that the
+    /// bias of one that joins later, when a frozen layer is opened, would go uncorrected.
     steps: u32,
-    state: BTreeMap<String, ParameterState>,
+    state: ParameterState,
 }
 
 /// What is remembered of one parameter, where the step is done.
@@ -52,62 +64,13 @@ struct Moments<T> {
 impl Optimizer {
     /// An optimizer that has done no step.
     pub fn new(config: OptimizerConfig) -> Self {
-        Optimizer { config, steps: 0, state: BTreeMap::new() }
-    }
-
-    /// Goes on from the moments that another has left.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Tensor`] if the device fails.
-    pub(crate) fn restore(
-        config: OptimizerConfig,
-        steps: u32,
-        momentum: BTreeMap<String, Tensor>,
-        mut velocity: BTreeMap<String, Tensor>,
-    ) -> Result<Self, Error> {
-        let mut state = BTreeMap::new();
-        for (name, momentum) in momentum {
-            let Some(velocity) = velocity.remove(&name) else { continue };
-            let restored = if momentum.device().is_cpu() {
-                let values = |tensor: Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-                let (momentum, velocity) = (values(momentum)?, values(velocity)?);
-                ParameterState::InPlace(Moments { momentum, velocity })
-            } else {
-                ParameterState::OnTensors(Moments { momentum, velocity })
-            };
-            state.insert(name, restored);
-        }
-        Ok(Optimizer { config, steps, state })
-    }
-
-    /// Steps done.
-    pub(crate) fn steps(&self) -> u32 {
-        self.steps
-    }
-
-    /// Each parameter's moments: `momentum` or `velocity`, the parameter's name, the values.
-    pub(crate) fn moments(&self) -> Vec<(&'static str, &str, Values<'_>)> {
-        let mut moments = Vec::new();
-        for (name, state) in &self.state {
-            let (momentum, velocity) = match state {
-                ParameterState::InPlace(Moments { momentum, velocity }) => {
-                    (Values::Slice(momentum), Values::Slice(velocity))
-                }
-                ParameterState::OnTensors(Moments { momentum, velocity }) => {
-                    (Values::Tensor(momentum.clone()), Values::Tensor(velocity.clone()))
-                }
-            };
-            moments.push(("momentum", name.as_str(), momentum));
-            moments.push(("velocity", name.as_str(), velocity));
-        }
-        moments
+        Optimizer { config, state: BTreeMap::new() }
     }
 
     /// Moves each variable, in place, by its gradient.
     ///
     /// A tensor that shares a variable's storage, such as a detached one, changes with it. The
-    /// configuration's own rate is where a schedule starts; a step goes by `learning_rate`.
+    /// configuration's own rate is where a schedule starts; a step goes by `learning_rates`.
     ///
     /// # Errors
     ///
@@ -117,7 +80,7 @@ impl Optimizer {
         &mut self,
         variables: &[(&str, &Var)],
         gradients: &BTreeMap<String, Gradient>,
-        learning_rate: f64,
+        learning_rates: LearningRates<'_>,
     ) -> Result<(), Error> {
         let with_gradients = variables
             .iter()
@@ -126,11 +89,11 @@ impl Optimizer {
                 None => Err(Error::NoGradient { name: name.to_owned() }),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        self.steps += 1;
         let rule = self.config.rule();
         let step = Step {
+            l2: self.config.l2(),
             weight_decay: self.config.weight_decay(),
-            ..Step::new(rule, learning_rate, self.steps)
+            ..Step::new(rule, learning_rates.base, 1)
         };
         on_workers(|| {
             let mut total = 0.0;
@@ -140,10 +103,16 @@ impl Optimizer {
                 }
             }
             for (name, variable, gradient) in with_gradients {
-                let state = match self.state.entry(name.to_owned()) {
+                let remembered = match self.state.entry(name.to_owned()) {
                     Entry::Occupied(entry) => entry.into_mut(),
-                    Entry::Vacant(entry) => entry.insert(ParameterState::new(rule, variable)?),
+                    Entry::Vacant(entry) => {
+                        let state = ParameterState::new(rule, variable)?;
+                        entry.insert(Remembered { steps: 0, state })
+                    }
                 };
+                remembered.steps += 1;
+                let learning_rate = learning_rates.of(name);
+                let step = Step { learning_rate, number: remembered.steps, ..step };
                 let step = match self.config.clip() {
                     None => step,
                     Some(Clip::Value(threshold)) => Step { clip_value: threshold.get(), ..step },
@@ -155,7 +124,7 @@ impl Optimizer {
                         Step { gradient_scale: scale(total, threshold), ..step }
                     }
                 };
-                state.apply(step, variable, gradient)?;
+                remembered.state.apply(step, variable, gradient)?;
             }
             Ok(())
         })

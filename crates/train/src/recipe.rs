@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use builtin::{BUILTIN, Builtin};
 pub use pattern::Pattern;
-pub use stage::Stage;
+pub use stage::{Stage, Unfreeze};
 
 use crate::{
     Error,
@@ -167,6 +167,7 @@ impl TryFrom<RawRecipe> for Recipe {
                 return Err(format!("two stages are named `{}`", stage.name));
             }
             stage.trainable(&layers)?;
+            stage.check()?;
             if stage.sampling == Sampling::Balanced && raw.shuffle == Shuffle::Never {
                 return Err(format!(
                     "stage `{}` has sampling = \"balanced\", which draws another order each epoch, \

@@ -87,6 +87,19 @@ impl WeightDecay {
 }
 
 setting!(
+    /// What of a weight is added to its gradient: finite and at least 0.
+    L2Penalty, "`l2`", "a finite number, at least 0",
+    |value| value.is_finite() && 0.0 <= value
+);
+impl L2Penalty {
+    /// Whether nothing is added.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(crate) fn is_none(&self) -> bool {
+        self.0 == 0.0
+    }
+}
+
+setting!(
     /// How large a gradient may be: finite and above 0.
     Threshold, "a threshold of `clip`", "a finite number above 0",
     |value| value.is_finite() && 0.0 < value
@@ -100,6 +113,26 @@ setting!(
     /// A part of all images: above 0 and below 1.
     Share, "`share`", "above 0 and below 1",
     |value| 0.0 < value && value < 1.0
+);
+setting!(
+    /// The share of the learning rate with which a stage begins or ends: from 0 to 1.
+    RateShare, "`start_factor` or `final`", "from 0 to 1",
+    |value| (0.0..=1.0).contains(&value)
+);
+setting!(
+    /// The share of a cycle's steps in which the rate rises: above 0 and below 1.
+    RisingShare, "`pct_start`", "above 0 and below 1",
+    |value| 0.0 < value && value < 1.0
+);
+setting!(
+    /// How much smaller a rate is than a cycle's highest, or than its first: finite and at least 1.
+    RateDivisor, "`div_factor` or `final_div_factor`", "a finite number, at least 1",
+    |value| value.is_finite() && 1.0 <= value
+);
+setting!(
+    /// How a block's rate compares with that of the block above it: above 0, at most 1.
+    BlockDecay, "`decay_per_block`", "above 0, at most 1",
+    |value| 0.0 < value && value <= 1.0
 );
 setting!(
     /// The lowest learning rate that a schedule may set: finite and at least 0.
@@ -169,6 +202,15 @@ mod tests {
         assert!(LabelSmoothing::new(1.0).is_err());
         assert!(MixupAlpha::new(f64::MIN_POSITIVE).is_ok());
         assert!(MixupAlpha::new(0.0).is_err());
+        assert!(L2Penalty::new(0.0).is_ok());
+        assert!(L2Penalty::new(-1e-9).is_err());
+        assert!(RateShare::new(0.0).is_ok() && RateShare::new(1.0).is_ok());
+        assert!(RateShare::new(-1e-9).is_err());
+        assert!(RisingShare::new(0.0).is_err() && RisingShare::new(1.0).is_err());
+        assert!(RateDivisor::new(1.0).is_ok());
+        assert!(RateDivisor::new(0.99).is_err());
+        assert!(BlockDecay::new(1.0).is_ok());
+        assert!(BlockDecay::new(0.0).is_err());
     }
 
     #[test]
@@ -184,6 +226,11 @@ mod tests {
             assert!(Baseline::new(value).is_err());
             assert!(LabelSmoothing::new(value).is_err());
             assert!(MixupAlpha::new(value).is_err());
+            assert!(L2Penalty::new(value).is_err());
+            assert!(RateShare::new(value).is_err());
+            assert!(RisingShare::new(value).is_err());
+            assert!(RateDivisor::new(value).is_err());
+            assert!(BlockDecay::new(value).is_err());
         }
     }
 

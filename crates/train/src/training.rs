@@ -17,6 +17,7 @@ mod resume;
 mod stage;
 mod start;
 mod state;
+mod step;
 mod stopwatch;
 mod streams;
 mod watch;

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor, safetensors};
 use model::{Architecture, Classifier, Cut, Head, Mode, Vgg16, Widths};
 use train::{
     loss::{LossKind, loss},
-    optimizer::{Optimizer, OptimizerConfig},
+    optimizer::{LearningRates, Optimizer, OptimizerConfig},
 };
 
 const SIDE: usize = 48;
@@ -63,7 +63,8 @@ fn trained(golden: &Golden, config: OptimizerConfig) -> Vec<f64> {
         let logits = network.logits(Cut::IMAGES, &images, mode).unwrap();
         let loss = loss(LossKind::CrossEntropy, &logits, &labels).unwrap();
         let gradients = network.gradients(&loss).unwrap();
-        optimizer.step(&network.variables(), &gradients, config.learning_rate()).unwrap();
+        let rates = LearningRates::equal(config.learning_rate());
+        optimizer.step(&network.variables(), &gradients, rates).unwrap();
         f64::from(loss.to_scalar::<f32>().unwrap())
     };
     order.into_iter().map(step).collect()

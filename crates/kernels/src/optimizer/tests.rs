@@ -124,6 +124,18 @@ fn a_gradient_is_scaled_then_clipped_and_weights_decay_before_the_step() {
 }
 
 #[test]
+fn the_l2_term_follows_clipping_and_enters_the_moments() {
+    let step = Step { clip_value: 1.0, l2: 0.5, ..Step::new(sgd(0.9, false), 0.1, 1) };
+    let mut trained = Trained::new(&[2.0, -2.0]);
+    trained.step(step, Gradient::Whole(&[3.0, 0.5]));
+    // Gradients of 1 + 0.5 * 2 and 0.5 - 0.5 * 2.
+    assert_near(trained.momentum[0], -0.2);
+    assert_near(trained.momentum[1], 0.05);
+    assert_near(trained.weights[0], 1.8);
+    assert_near(trained.weights[1], -1.95);
+}
+
+#[test]
 fn every_element_of_a_long_slice_is_updated_alike() {
     let length = 2 * TASK_LEN + 5;
     for rule in rules() {
@@ -137,7 +149,9 @@ fn every_element_of_a_long_slice_is_updated_alike() {
 
 #[test]
 fn factors_give_the_bits_of_the_whole_gradient() {
-    for (batch, in_features, out_features) in [(32, 1100, 70), (3, 5, 2), (0, 40, 30), (7, 33, 1)] {
+    for (batch, in_features, out_features) in
+        [(32, 1100, 70), (3, 5, 2), (0, 40, 30), (7, 33, 1), (130, 40, 30)]
+    {
         let shape = DenseShape { batch, in_features, out_features };
         let inputs = numbers(shape.inputs_len(), 1);
         let grad_output = numbers(shape.output_len(), 2);
@@ -154,6 +168,7 @@ fn factors_give_the_bits_of_the_whole_gradient() {
                     let step = Step {
                         gradient_scale: 0.7,
                         clip_value: 2.0,
+                        l2: 0.3,
                         weight_decay: 1e-2,
                         ..Step::new(rule, 1e-3, number)
                     };
@@ -187,6 +202,7 @@ fn all_cpus_take_the_same_step() {
             let step = Step {
                 gradient_scale: 0.9,
                 clip_value: 0.5,
+                l2: 0.3,
                 weight_decay: 1e-2,
                 ..Step::new(rule, 1e-3, 1)
             };

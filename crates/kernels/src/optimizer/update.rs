@@ -161,6 +161,7 @@ pub(super) struct InPlace<U> {
     update: U,
     gradient_scale: f32,
     clip_value: f32,
+    l2: f32,
     /// The share of a weight that is taken from it.
     decay: f32,
     weights: Place,
@@ -176,6 +177,7 @@ impl<U: Update> InPlace<U> {
             update,
             gradient_scale: rounded(step.gradient_scale),
             clip_value: rounded(step.clip_value),
+            l2: rounded(step.l2),
             decay: rounded(step.weight_decay * step.learning_rate),
             weights,
             momentum,
@@ -191,6 +193,8 @@ impl<U: Update> Consume for InPlace<U> {
         unsafe {
             let gradient = gradient.mul(L::splat(self.gradient_scale));
             let gradient = gradient.clamped(L::splat(self.clip_value));
+            let (weight, weights) = self.weights.load::<L>(row, column, count);
+            let gradient = gradient.add(weight.mul(L::splat(self.l2)));
             let (mut momentum, mut velocity) = (L::splat(0.0), L::splat(0.0));
             let mut to = [std::ptr::null_mut(); 2];
             if U::HAS_MOMENTUM {
@@ -206,7 +210,6 @@ impl<U: Update> Consume for InPlace<U> {
             if U::HAS_VELOCITY {
                 velocity.store_part(to[1], count);
             }
-            let (weight, weights) = self.weights.load::<L>(row, column, count);
             // Not times one less the decay, which rounds to one where it is small.
             let change = change.sub(weight.mul(L::splat(self.decay)));
             weight.add(change).store_part(weights, count);

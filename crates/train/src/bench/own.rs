@@ -17,7 +17,7 @@ use super::{Case, Part, Reads};
 use crate::{
     Error,
     loss::{LossKind, loss},
-    optimizer::{Adam, Optimizer, OptimizerConfig},
+    optimizer::{Adam, LearningRates, Optimizer, OptimizerConfig},
     recipe::Recipe,
     training::Inputs,
 };
@@ -188,7 +188,8 @@ impl Bench {
             };
             let gradients = self.network.gradients(&loss)?;
             if stretch.is_classified() {
-                self.optimizer.step(&self.network.variables(), &gradients, 1e-4)?;
+                let rates = LearningRates::equal(1e-4);
+                self.optimizer.step(&self.network.variables(), &gradients, rates)?;
             }
         }
         Ok(start.elapsed().as_secs_f64())

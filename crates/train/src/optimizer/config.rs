@@ -3,7 +3,7 @@
 use kernels::optimizer::{self as rules, Rule};
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{DecayRate, Epsilon, LearningRate, Threshold, WeightDecay};
+use crate::setting::{DecayRate, Epsilon, L2Penalty, LearningRate, Threshold, WeightDecay};
 
 /// An optimizer and its settings; Keras's names and defaults.
 ///
@@ -42,6 +42,9 @@ pub struct Adam {
     /// `weight_decay * learning_rate` of a weight is taken from it before each step.
     #[serde(skip_serializing_if = "WeightDecay::is_none")]
     pub weight_decay: WeightDecay,
+    /// `l2` of a weight is added to its gradient, after clipping and before the moments: `PyTorch`'s `weight_decay`.
+    #[serde(skip_serializing_if = "L2Penalty::is_none")]
+    pub l2: L2Penalty,
     /// How large a gradient may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<Clip>,
@@ -60,6 +63,9 @@ pub struct Sgd {
     /// `weight_decay * learning_rate` of a weight is taken from it before each step.
     #[serde(skip_serializing_if = "WeightDecay::is_none")]
     pub weight_decay: WeightDecay,
+    /// `l2` of a weight is added to its gradient, after clipping and before the moments: `PyTorch`'s `weight_decay`.
+    #[serde(skip_serializing_if = "L2Penalty::is_none")]
+    pub l2: L2Penalty,
     /// How large a gradient may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<Clip>,
@@ -80,6 +86,9 @@ pub struct RmsProp {
     /// `weight_decay * learning_rate` of a weight is taken from it before each step.
     #[serde(skip_serializing_if = "WeightDecay::is_none")]
     pub weight_decay: WeightDecay,
+    /// `l2` of a weight is added to its gradient, after clipping and before the moments: `PyTorch`'s `weight_decay`.
+    #[serde(skip_serializing_if = "L2Penalty::is_none")]
+    pub l2: L2Penalty,
     /// How large a gradient may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<Clip>,
@@ -150,6 +159,16 @@ impl OptimizerConfig {
         .get()
     }
 
+    /// What of a weight is added to its gradient.
+    pub fn l2(&self) -> f64 {
+        match self {
+            OptimizerConfig::Adam(adam) => adam.l2,
+            OptimizerConfig::Sgd(sgd) => sgd.l2,
+            OptimizerConfig::RmsProp(rmsprop) => rmsprop.l2,
+        }
+        .get()
+    }
+
     /// How gradients move weights.
     pub(super) fn rule(&self) -> Rule {
         match self {
@@ -178,6 +197,7 @@ impl Default for Adam {
             beta_2: DecayRate::new(0.999).expect("0.999 is below 1"),
             epsilon: Epsilon::new(1e-7).expect("1e-7 is above 0"),
             weight_decay: WeightDecay::new(0.0).expect("0 is allowed"),
+            l2: L2Penalty::new(0.0).expect("0 is allowed"),
             clip: None,
         }
     }
@@ -190,6 +210,7 @@ impl Default for Sgd {
             momentum: DecayRate::new(0.0).expect("0 is below 1"),
             nesterov: false,
             weight_decay: WeightDecay::new(0.0).expect("0 is allowed"),
+            l2: L2Penalty::new(0.0).expect("0 is allowed"),
             clip: None,
         }
     }
@@ -203,6 +224,7 @@ impl Default for RmsProp {
             momentum: DecayRate::new(0.0).expect("0 is below 1"),
             epsilon: Epsilon::new(1e-7).expect("1e-7 is above 0"),
             weight_decay: WeightDecay::new(0.0).expect("0 is allowed"),
+            l2: L2Penalty::new(0.0).expect("0 is allowed"),
             clip: None,
         }
     }
@@ -249,6 +271,7 @@ mod tests {
             "kind = \"adam\", learning_rate = 1e-4",
             "kind = \"sgd\", momentum = 0.9, nesterov = true",
             "kind = \"rmsprop\", rho = 0.95, weight_decay = 1e-4",
+            "kind = \"sgd\", l2 = 5e-4",
             "kind = \"adam\", clip = { norm = 1.0 }",
             "kind = \"sgd\", clip = { value = 0.5 }",
             "kind = \"adam\", clip = { global_norm = 2 }",
@@ -284,6 +307,7 @@ mod tests {
             ("rmsprop", "rho", "inf"),
             ("rmsprop", "epsilon", "0.0"),
             ("sgd", "weight_decay", "-1e-4"),
+            ("rmsprop", "l2", "nan"),
             ("adam", "clip", "{ norm = 0.0 }"),
         ] {
             let message = parsed(&format!("kind = \"{kind}\", {key} = {value}")).unwrap_err();

@@ -16,12 +16,15 @@ pub(super) fn apply(
     if step.clip_value.is_finite() {
         gradient = clamped(&gradient, step.clip_value)?;
     }
+    let weights = variable.as_detached_tensor();
+    if step.l2 > 0.0 {
+        gradient = (gradient + (&weights * step.l2)?)?;
+    }
     let mut change = match step.rule {
         Rule::Adam(rule) => adam(rule, step, &gradient, moments),
         Rule::Sgd(rule) => sgd(rule, step, &gradient, moments),
         Rule::RmsProp(rule) => rmsprop(rule, step, &gradient, moments),
     }?;
-    let weights = variable.as_detached_tensor();
     if step.weight_decay > 0.0 {
         change = (change - (&weights * (step.weight_decay * step.learning_rate))?)?;
     }

@@ -1,8 +1,10 @@
 use candle_core::Device;
+use model::{Layer, LayerKind};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
+use crate::setting::BlockDecay;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -95,22 +97,16 @@ fn steps_on_the_cpu_are_those_of_keras() {
 }
 
 #[test]
-fn all_parameters_share_the_number_of_the_step() {
-    let config = OptimizerConfig::Adam(Adam::default());
-    let (first, late) = (variable(&[1.0]), variable(&[1.0]));
-    let mut optimizer = Optimizer::new(config);
-    optimizer.step(&[("first", &first)], &gradients("first", &[1.0]), 0.1).unwrap();
-    optimizer.step(&[("late", &late)], &gradients("late", &[1.0]), 0.1).unwrap();
-    // Fresh moments at step 2: 0.1 sqrt(1 - 0.999^2) / (1 - 0.9^2) * 0.1 / sqrt(0.001).
-    let expected = 1.0 - 0.1 * (1.0_f64 - 0.998_001).sqrt() / 0.19 * 0.1 / 0.001_f64.sqrt();
-    assert!((f64::from(values(&late)[0]) - expected).abs() < 1e-6);
-}
-
-#[test]
 fn goes_by_the_rate_of_the_step() {
     let weights = variable(&[1.0]);
     let mut optimizer = Optimizer::new(OptimizerConfig::Sgd(Sgd::default()));
-    optimizer.step(&[("fc8.weight", &weights)], &gradients("fc8.weight", &[1.0]), 0.5).unwrap();
+    optimizer
+        .step(
+            &[("fc8.weight", &weights)],
+            &gradients("fc8.weight", &[1.0]),
+            LearningRates::equal(0.5),
+        )
+        .unwrap();
     assert_eq!(values(&weights), [0.5]);
 }
 
@@ -119,7 +115,9 @@ fn a_parameter_without_gradient_is_named_before_any_moves() {
     let (with, without) = (variable(&[1.0]), variable(&[1.0]));
     let mut optimizer = Optimizer::new(OptimizerConfig::Sgd(Sgd::default()));
     let variables = [("fc6.weight", &with), ("fc7.weight", &without)];
-    let error = optimizer.step(&variables, &gradients("fc6.weight", &[1.0]), 0.5).unwrap_err();
+    let error = optimizer
+        .step(&variables, &gradients("fc6.weight", &[1.0]), LearningRates::equal(0.5))
+        .unwrap_err();
     assert!(matches!(error, Error::NoGradient { name } if name == "fc7.weight"));
     assert_eq!(values(&with), [1.0]);
 }
@@ -180,30 +178,39 @@ fn a_gradient_in_factors_moves_weights_as_the_whole_one_does() {
 }
 
 #[derive(Deserialize)]
-struct Clipping {
-    cases: Vec<ClippingCase>,
+struct Cases {
+    cases: Vec<Case>,
 }
 
 #[derive(Deserialize)]
-struct ClippingCase {
+struct Case {
     optimizer: OptimizerConfig,
     init: BTreeMap<String, Vec<f32>>,
     #[serde(rename = "trace")]
-    steps: Vec<ClippingStep>,
+    steps: Vec<CaseStep>,
 }
 
 #[derive(Deserialize)]
-struct ClippingStep {
+struct CaseStep {
     grad: BTreeMap<String, Vec<f32>>,
     param: BTreeMap<String, Vec<f32>>,
 }
 
 #[test]
 fn clipping_and_weight_decay_are_those_of_keras() {
-    let golden: Clipping =
-        serde_json::from_str(include_str!("../../tests/golden/keras_clipping.json")).unwrap();
+    assert_cases_follow(include_str!("../../tests/golden/keras_clipping.json"));
+}
+
+#[test]
+fn an_l2_term_is_the_weight_decay_of_pytorch() {
+    assert_cases_follow(include_str!("../../tests/golden/pytorch_l2.json"));
+}
+
+#[track_caller]
+fn assert_cases_follow(golden: &str) {
+    let golden: Cases = serde_json::from_str(golden).unwrap();
     assert_eq!(golden.cases.len(), 7);
-    for ClippingCase { optimizer: config, init, steps } in golden.cases {
+    for Case { optimizer: config, init, steps } in golden.cases {
         let mut optimizer = Optimizer::new(config);
         let vars: BTreeMap<_, _> =
             init.iter().map(|(name, values)| (name.as_str(), variable(values))).collect();
@@ -214,7 +221,8 @@ fn clipping_and_weight_decay_are_those_of_keras() {
                 .iter()
                 .map(|(name, gradient)| (name.clone(), whole(gradient)))
                 .collect();
-            optimizer.step(&variables, &gradients, config.learning_rate()).unwrap();
+            let rates = LearningRates::equal(config.learning_rate());
+            optimizer.step(&variables, &gradients, rates).unwrap();
             for (name, var) in &vars {
                 for (found, expected) in values(var).iter().zip(&expected.param[*name]) {
                     // A few roundings of values of order 1.
@@ -230,10 +238,35 @@ fn clipping_and_weight_decay_are_those_of_keras() {
 }
 
 #[test]
+fn each_layer_goes_by_its_own_rate() {
+    let layer = |name: &str| Layer {
+        name: name.to_owned(),
+        kind: LayerKind::Convolution { in_channels: 1, out_channels: 1 },
+        output_shape: vec![1, 1, 1],
+    };
+    let pool = Layer { kind: LayerKind::MaxPool, ..layer("pool5") };
+    let layers = [layer("conv5_3"), pool];
+    let factors = RateFactors::per_block(&layers, BlockDecay::new(0.5).unwrap());
+    let (base, head) = (variable(&[1.0]), variable(&[1.0]));
+    let variables = [("conv5_3.bias", &base), ("fc8.bias", &head)];
+    let gradients = ["conv5_3.bias", "fc8.bias"].map(|name| (name.to_owned(), whole(&[1.0])));
+    let config: OptimizerConfig = toml::from_str("kind = \"sgd\"\nweight_decay = 0.5").unwrap();
+    let rates = LearningRates { base: 0.5, factors: &factors };
+    Optimizer::new(config).step(&variables, &BTreeMap::from(gradients), rates).unwrap();
+    // The rate also scales what is taken from the weight.
+    assert_eq!((values(&base), values(&head)), (vec![0.625], vec![0.25]));
+}
+
+#[test]
 fn tensor_steps_scale_clip_and_decay_as_those_in_place_do() {
     let rule = OptimizerConfig::Sgd(Sgd::default()).rule();
-    let step =
-        Step { gradient_scale: 0.5, clip_value: 1.0, weight_decay: 0.1, ..Step::new(rule, 0.5, 1) };
+    let step = Step {
+        gradient_scale: 0.5,
+        clip_value: 1.0,
+        l2: 0.25,
+        weight_decay: 0.125,
+        ..Step::new(rule, 0.5, 1)
+    };
     let moved = |mut state: ParameterState| {
         let weights = variable(&[1.0, 1.0, -2.0]);
         state.apply(step, &weights, &whole(&[1.0, 4.0, -4.0])).unwrap();
@@ -242,7 +275,7 @@ fn tensor_steps_scale_clip_and_decay_as_those_in_place_do() {
     let weights = variable(&[1.0, 1.0, -2.0]);
     let on_tensors = moved(ParameterState::on_tensors(rule, &weights).unwrap());
     assert_eq!(on_tensors, moved(ParameterState::in_place(rule, &weights)));
-    assert_eq!(on_tensors, [0.7, 0.45, -1.4]);
+    assert_eq!(on_tensors, [0.5625, 0.3125, -1.125]);
     let gradient = whole(&[3.0, -4.0]);
     let on_tensors = on_tensors::squared_norm(&gradient.to_tensor().unwrap()).unwrap();
     assert_eq!((in_place::squared_norm(&gradient).unwrap(), on_tensors), (25.0, 25.0));

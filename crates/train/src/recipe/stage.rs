@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Pattern;
 use crate::{
-    early_stopping::EarlyStopping, optimizer::OptimizerConfig, sampling::Sampling,
-    schedule::ReduceOnPlateau, setting::MixupAlpha,
+    early_stopping::EarlyStopping,
+    optimizer::OptimizerConfig,
+    sampling::Sampling,
+    schedule::{ReduceOnPlateau, Schedule, Warmup},
+    setting::{BlockDecay, MixupAlpha},
+    weight_averaging::WeightAveraging,
 };
 
 /// A part of a run with its own trainable layers and optimizer.
@@ -27,6 +31,24 @@ pub struct Stage {
     pub epochs: NonZeroUsize,
     /// Who applies the gradients.
     pub optimizer: OptimizerConfig,
+    /// Raises the rate over the first steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Warmup>,
+    /// Brings the rate down by the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// How a block's rate compares with that of the block above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decay_per_block: Option<BlockDecay>,
+    /// Lets the trained layers learn one block after the other, from the head down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfreeze: Option<Unfreeze>,
+    /// Batches whose gradients make one step together.
+    #[serde(default = "one_batch", skip_serializing_if = "is_one_batch")]
+    pub accumulate: NonZeroUsize,
+    /// Ends, and is measured, with an average of the weights that it went through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_averaging: Option<WeightAveraging>,
     /// Lowers the rate when a metric no longer improves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reduce_on_plateau: Option<ReduceOnPlateau>,
@@ -44,7 +66,61 @@ pub struct Stage {
     pub mixup: Option<MixupAlpha>,
 }
 
+/// When the blocks of a stage's trained layers begin to learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { every_epochs = 1 }")]
+pub struct Unfreeze {
+    /// Epochs after which the next block joins; the head learns from the first on.
+    pub every_epochs: NonZeroUsize,
+}
+
+fn one_batch() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_one_batch(batches: &NonZeroUsize) -> bool {
+    batches.get() == 1
+}
+
 impl Stage {
+    /// Refuses settings that contradict one another.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong and what to do.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let name = &self.name;
+        if self.schedule.is_some() && self.reduce_on_plateau.is_some() {
+            return Err(format!(
+                "stage `{name}` has a `schedule` and `reduce_on_plateau`, which both bring the rate \
+                 down; leave one out (`warmup` goes with either)"
+            ));
+        }
+        if let (Some(_), Some(Schedule::OneCycle(_))) = (self.warmup, self.schedule) {
+            return Err(format!(
+                "stage `{name}` has a `warmup` and a one-cycle schedule, which rises by itself; leave \
+                 `warmup` out, or set `pct_start` and `div_factor`"
+            ));
+        }
+        match self.weight_averaging {
+            Some(WeightAveraging::Mean(mean)) if self.epochs < mean.from_epoch => {
+                return Err(format!(
+                    "stage `{name}` averages from epoch {} on and has {} epochs",
+                    mean.from_epoch, self.epochs
+                ));
+            }
+            _ => {}
+        }
+        if self.unfreeze.is_some() && self.weight_averaging.is_some() {
+            return Err(format!(
+                "stage `{name}` has `unfreeze` and `weight_averaging`, which averages all trained \
+                 layers from the first step on; put what is averaged into a stage of its own"
+            ));
+        }
+        Ok(())
+    }
+
     /// Names of the layers with parameters that this stage trains.
     ///
     /// # Errors

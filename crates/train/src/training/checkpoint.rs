@@ -5,7 +5,6 @@ use std::{
     path::Path,
 };
 
-use candle_core::Tensor;
 use model::Vgg16;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -17,9 +16,10 @@ use super::{
 use crate::{
     Error,
     features::ARITHMETIC_VERSION,
-    optimizer::Optimizer,
+    optimizer::{Optimizer, OptimizerState, ParameterMoments},
     run::RunIdentity,
     tensor_file::{Piece, TensorFile, Values, write_tensors},
+    weight_averaging::{AverageState, WeightAverage},
     whole_file::create_beside,
 };
 
@@ -48,8 +48,24 @@ struct Header {
 #[serde(deny_unknown_fields)]
 struct StageHeader {
     progress: StageProgress,
-    optimizer_steps: u32,
+    /// Steps that each parameter has done.
+    optimizer_steps: BTreeMap<String, u32>,
+    average_updates: Option<u32>,
     has_best: bool,
+}
+
+/// A stage with what it lends to be written.
+struct Lent<'a> {
+    stage: &'a StageState,
+    optimizer: OptimizerState<'a>,
+    average: Option<AverageState<'a>>,
+}
+
+impl<'a> Lent<'a> {
+    fn by(stage: &'a StageState) -> Result<Self, Error> {
+        let average = stage.average.as_ref().map(WeightAverage::state).transpose()?;
+        Ok(Self { stage, optimizer: stage.optimizer.state()?, average })
+    }
 }
 
 /// Writes a checkpoint into a temporary file beside `path`, which is not yet on the disk for certain.
@@ -66,10 +82,18 @@ pub(crate) fn write(
     changed: &BTreeSet<String>,
     fold_state: &FoldState,
 ) -> Result<NamedTempFile, Error> {
-    let stage_header = |stage: &StageState| StageHeader {
-        progress: stage.progress.clone(),
-        optimizer_steps: stage.optimizer.steps(),
-        has_best: stage.best.is_some(),
+    // On a CPU moments and averages are lent, and live until they are written.
+    let lent = fold_state
+        .stages
+        .iter()
+        .map(|stage| stage.as_ref().map(Lent::by).transpose())
+        .collect::<Result<Vec<_>, _>>()?;
+    let steps = |(name, moments): (&String, &ParameterMoments<'_>)| (name.clone(), moments.steps);
+    let stage_header = |lent: &Lent<'_>| StageHeader {
+        progress: lent.stage.progress.clone(),
+        optimizer_steps: lent.optimizer.moments.iter().map(steps).collect(),
+        average_updates: lent.average.as_ref().map(|average| average.updates),
+        has_best: lent.stage.best.is_some(),
     };
     let header = Header {
         run: run.clone(),
@@ -77,7 +101,7 @@ pub(crate) fn write(
         arithmetic_version: ARITHMETIC_VERSION.to_owned(),
         fold: fold_state.progress.clone(),
         has_reference: fold_state.reference.is_some(),
-        stages: fold_state.stages.iter().map(|stage| stage.as_ref().map(stage_header)).collect(),
+        stages: lent.iter().map(|lent| lent.as_ref().map(stage_header)).collect(),
     };
     let mut pieces = Vec::new();
     if let Some(reference) = &fold_state.reference {
@@ -88,14 +112,22 @@ pub(crate) fn write(
         let values = Values::Tensor(var.as_detached_tensor());
         pieces.push(Piece { name: format!("weights/{name}"), values });
     }
-    for (number, stage) in fold_state.stages.iter().enumerate() {
-        let Some(stage) = stage else { continue };
+    for (number, lent) in lent.iter().enumerate() {
+        let Some(Lent { stage, optimizer, average }) = lent else { continue };
         for (name, tensor) in stage.best.iter().flatten() {
             let values = Values::Tensor(tensor.clone());
             pieces.push(Piece { name: format!("best-{number}/{name}"), values });
         }
-        for (kind, name, values) in stage.optimizer.moments() {
-            pieces.push(Piece { name: format!("{kind}-{number}/{name}"), values });
+        for (name, values) in average.iter().flat_map(|average| &average.averages) {
+            let values = Values::Slice(values);
+            pieces.push(Piece { name: format!("average-{number}/{name}"), values });
+        }
+        for (name, moments) in &optimizer.moments {
+            for (kind, values) in [("momentum", &moments.momentum), ("velocity", &moments.velocity)]
+            {
+                let values = Values::Slice(values);
+                pieces.push(Piece { name: format!("{kind}-{number}/{name}"), values });
+            }
         }
     }
     let header = serde_json::to_string(&header).expect("a checkpoint's header has plain fields");
@@ -137,25 +169,64 @@ pub(crate) fn read(
             stages.push(None);
             continue;
         };
-        let tensors = |kind: &str| -> Result<BTreeMap<String, Tensor>, Error> {
-            let prefix = format!("{kind}-{number}/");
-            let read = |name: String| {
-                let tensor = file.read(&format!("{prefix}{name}"))?;
-                Ok((name, tensor.to_device(network.device())?))
-            };
-            file.names(&prefix).into_iter().map(read).collect()
-        };
-        let optimizer = Optimizer::restore(
-            plan.stage.optimizer,
-            stage.optimizer_steps,
-            tensors("momentum")?,
-            tensors("velocity")?,
-        )?;
-        let best = stage.has_best.then(|| tensors("best")).transpose()?;
-        stages.push(Some(StageState { progress: stage.progress, optimizer, best }));
+        let restored = Restored { file: &file, number, plan, network };
+        stages.push(Some(restored.stage(stage)?));
     }
     let reference = header.has_reference.then(|| file.read(REFERENCE)).transpose()?;
     Ok(Some(FoldState { progress: header.fold, stages, reference }))
+}
+
+/// A stage that is taken up from a file.
+struct Restored<'a> {
+    file: &'a TensorFile,
+    /// From 0.
+    number: usize,
+    plan: &'a StagePlan<'a>,
+    network: &'a Vgg16,
+}
+
+impl Restored<'_> {
+    fn stage(&self, header: StageHeader) -> Result<StageState, Error> {
+        let stage = self.plan.stage;
+        let variables = self.network.variables_of(&self.plan.trainable);
+        let mut moments = BTreeMap::new();
+        for (name, steps) in header.optimizer_steps {
+            let momentum = self.values("momentum", &name)?.into();
+            let velocity = self.values("velocity", &name)?.into();
+            moments.insert(name, ParameterMoments { steps, momentum, velocity });
+        }
+        let optimizer =
+            Optimizer::restore(stage.optimizer, OptimizerState { moments }, &variables)?;
+        let average = match (stage.weight_averaging, header.average_updates) {
+            (Some(config), Some(updates)) => {
+                let read = |name: String| Ok((name.clone(), self.values("average", &name)?.into()));
+                let names = self.names("average").into_iter();
+                let averages = names.map(read).collect::<Result<_, Error>>()?;
+                let state = AverageState { updates, averages };
+                Some(WeightAverage::restore(config, state, &variables)?)
+            }
+            _ => None,
+        };
+        let read = |name: String| -> Result<_, Error> {
+            let tensor = self.file.read(&self.name("best", &name))?;
+            Ok((name, tensor.to_device(self.network.device())?))
+        };
+        let best = header.has_best.then(|| self.names("best").into_iter().map(read).collect());
+        let best = best.transpose()?;
+        Ok(StageState { progress: header.progress, optimizer, average, best })
+    }
+
+    fn name(&self, kind: &str, parameter: &str) -> String {
+        format!("{kind}-{}/{parameter}", self.number)
+    }
+
+    fn names(&self, kind: &str) -> Vec<String> {
+        self.file.names(&self.name(kind, ""))
+    }
+
+    fn values(&self, kind: &str, parameter: &str) -> Result<Vec<f32>, Error> {
+        Ok(self.file.read(&self.name(kind, parameter))?.flatten_all()?.to_vec1()?)
+    }
 }
 
 /// How many records a checkpoint counts on; none where there is no checkpoint.

@@ -22,6 +22,21 @@ pub(crate) struct StagePlan<'a> {
 }
 
 impl StagePlan<'_> {
+    /// The layers that learn in an epoch, from 1: all, unless the blocks are opened one by one. Those
+    /// of the head go together, as do those of a block.
+    pub(crate) fn trainable_in(&self, epoch: usize) -> BTreeSet<String> {
+        let Some(unfreeze) = self.stage.unfreeze else { return self.trainable.clone() };
+        let opened = 1 + (epoch - 1) / unfreeze.every_epochs.get();
+        let block = |layer: &str| match layer.strip_prefix("conv") {
+            Some(rest) => rest.split('_').next().unwrap_or_default().to_owned(),
+            // Behind every digit, as the head is behind every block.
+            None => "head".to_owned(),
+        };
+        let blocks: BTreeSet<String> = self.trainable.iter().map(|layer| block(layer)).collect();
+        let open: BTreeSet<String> = blocks.into_iter().rev().take(opened).collect();
+        self.trainable.iter().filter(|layer| open.contains(&block(layer))).cloned().collect()
+    }
+
     /// One line: what learns, and where images enter.
     pub(crate) fn describe(&self, network: &Vgg16) -> String {
         let layers = network.layers();
@@ -98,6 +113,21 @@ mod tests {
         change(&mut recipe);
         let plans = plan(name, &recipe, &mut network(recipe.head)).unwrap();
         plans.iter().map(|plan| plan.cut.index()).collect()
+    }
+
+    #[test]
+    fn blocks_are_opened_from_the_head_down() {
+        let mut recipe = Recipe::builtin("low-rate").unwrap();
+        recipe.stages[0].unfreeze =
+            Some(crate::recipe::Unfreeze { every_epochs: 2.try_into().unwrap() });
+        let mut network = network(recipe.head);
+        let plan = plan("r", &recipe, &mut network).unwrap().remove(0);
+        let counts: Vec<usize> = (1..=12).map(|epoch| plan.trainable_in(epoch).len()).collect();
+        assert_eq!(counts, [2, 2, 5, 5, 8, 8, 11, 11, 13, 13, 15, 15]);
+        assert!(
+            plan.trainable_in(3).contains("conv5_1") && !plan.trainable_in(3).contains("conv4_3")
+        );
+        assert_eq!(plan.trainable_in(99), plan.trainable);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! One stage of one fold: epochs of steps, each epoch validated.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use candle_core::Tensor;
-use model::{Cut, Mode, Vgg16};
+use model::{Cut, Vgg16};
 use preprocess::TestTimeViews;
 
 use super::{
@@ -15,20 +15,20 @@ use super::{
     state::{FoldState, StageProgress, StageState},
     stopwatch::Stopwatch,
     streams::Stream,
-    watch::BeforeStep,
 };
 use crate::{
     Error,
     early_stopping::Decision,
     epoch_order::{EpochSeed, epoch_order},
     folds::Fold,
-    loss::{Objective, Targets},
-    mixup::{Mixing, StepSeed},
+    loss::Objective,
     monitor::Monitor,
+    optimizer::{LearningRates, RateFactors},
     progress,
     recipe::Shuffle,
     run::{EpochRecord, Record, RecordLog, StepRecord},
     sampling::{Sampling, balanced_order},
+    schedule::Rates,
 };
 
 /// A stage of a fold, ready to run.
@@ -72,15 +72,28 @@ impl StageRun<'_> {
         if fold_state.reference.is_none() && self.trains_backbone() {
             fold_state.reference = Some(self.watched_features(network)?);
         }
+        let rates = self.rates()?;
         let mut evaluation = None;
         while !fold_state.stage(self.number).progress.is_done(stage) {
-            self.epoch(network, fold_state, session)?;
+            let epoch = fold_state.stage(self.number).progress.epoch;
+            network.set_trainable(&self.plan.trainable_in(epoch))?;
+            self.epoch(network, &rates, fold_state, session)?;
             let mut watch = Stopwatch::start();
-            let validated = self.validate(network)?;
-            let steering = self.steer(network)?;
+            if let Some(average) = &mut fold_state.stage_mut(self.number).average {
+                average.after_epoch(epoch, &network.variables())?;
+            }
+            self.swap_average(network, fold_state)?;
+            let validated = self.validate(network);
+            let steering = self.steer(network);
+            let ended = validated.and_then(|validated| Ok((validated, steering?)));
+            if let Err(Error::Interrupted { .. }) = &ended {
+                // What is kept of a broken-off epoch are the weights that learn, not their average.
+                self.swap_average(network, fold_state)?;
+            }
+            let (validated, steering) = ended?;
             fold_state.spend(self.number, watch.lap());
             let at = &fold_state.stage(self.number).progress;
-            let record = self.record(&validated, steering.as_ref(), at)?;
+            let record = self.record(&rates, &validated, steering.as_ref(), at)?;
             let health = self.health(&validated, network, fold_state)?;
             evaluation = Some(validated);
             session.log.append(&Record::Epoch(record.clone()))?;
@@ -88,82 +101,90 @@ impl StageRun<'_> {
             report(&record);
             fold_state.progress.records += 2;
             self.observe(&record, network, fold_state.stage_mut(self.number))?;
+            self.swap_average(network, fold_state)?;
             fold_state.stage_mut(self.number).progress.next_epoch();
             fold_state.progress.epochs.push(record);
             if session.checkpoints.is_worth_it() {
                 session.checkpoints.try_write(network, fold_state, &session.log);
             }
         }
-        if let Some(best) = fold_state.stage_mut(self.number).best.take() {
-            restore(network, &best)?;
-            evaluation = None;
+        network.set_trainable(&self.plan.trainable)?;
+        let StageState { best, average, .. } = fold_state.stage_mut(self.number);
+        match (best.take(), average.take()) {
+            (Some(best), _) => {
+                restore(network, &best)?;
+                evaluation = None;
+            }
+            (None, Some(mut average)) => average.swap(&network.variables())?,
+            (None, None) => {}
         }
         // None also where the checkpoint was the last epoch's.
         evaluation.map_or_else(|| self.validate(network), Ok)
+    }
+
+    /// Exchanges the weights and their average, if there is one.
+    fn swap_average(&self, network: &Vgg16, fold_state: &mut FoldState) -> Result<(), Error> {
+        match &mut fold_state.stage_mut(self.number).average {
+            Some(average) => average.swap(&network.variables()),
+            None => Ok(()),
+        }
+    }
+
+    /// What the base rate is multiplied by at each step.
+    fn rates(&self) -> Result<Rates, Error> {
+        let stage = self.plan.stage;
+        let images = self.fold.train.len();
+        let steps = NonZeroUsize::new(images.div_ceil(self.images_per_step()));
+        let steps = steps.expect("a fold has images to train on");
+        Ok(Rates::new(stage.warmup, stage.schedule, steps, stage.epochs)?)
+    }
+
+    fn images_per_step(&self) -> usize {
+        self.experiment.recipe.batch_size.get() * self.plan.stage.accumulate.get()
     }
 
     /// The rest of a pass over the training images.
     fn epoch(
         &self,
         network: &Vgg16,
+        rates: &Rates,
         fold_state: &mut FoldState,
         session: &mut Session<'_>,
     ) -> Result<(), Error> {
-        let Experiment { recipe, interrupt, seed, labels, .. } = self.experiment;
+        let interrupt = self.experiment.interrupt;
         let stage = self.plan.stage;
         let (inputs, cut) = self.training_inputs();
-        let StageProgress { epoch, batches: done, .. } = fold_state.stage(self.number).progress;
+        let StageProgress { epoch, steps: done, .. } = fold_state.stage(self.number).progress;
         let order = self.order(epoch);
-        let batches = order.chunks(recipe.batch_size.get()).skip(done);
+        let steps = order.chunks(self.images_per_step()).skip(done);
         let progress = progress::bar(&format!(
             "fold {} {} epoch {epoch}/{}",
             self.fold.index, stage.name, stage.epochs
         ));
         progress.set_length(order.len() as u64);
         progress.set_position(fold_state.stage(self.number).progress.running.images as u64);
+        let factors = self.rate_factors(network);
         let mut watch = Stopwatch::start();
-        for_each_batch(&inputs, batches, epoch, network.device(), |batch, images| {
+        for_each_batch(&inputs, steps, epoch, network.device(), |indices, images| {
             if interrupt.is_raised() {
                 return Err(Error::Interrupted { fold: self.fold.index });
             }
-            let StageState { progress: at, optimizer, .. } = fold_state.stage_mut(self.number);
-            let step = at.step + 1;
-            let labels: Vec<u32> = batch.iter().map(|&image| labels[image]).collect();
-            let place = [self.fold.index, self.number, epoch, step];
-            let dropout_seed = Stream::Dropout.seed(*seed, &place);
-            let (images, targets) = self.mixed(epoch, step, images, labels)?;
-            let logits = network.logits(cut, &images, Mode::Train { dropout_seed })?;
-            let batch_loss = self.objective.loss(&logits, &targets)?;
-            let value = batch_loss.to_scalar::<f32>()?;
-            let learning_rate = at.learning_rate;
-            if !value.is_finite() {
-                return Err(Error::NonFiniteLoss {
-                    fold: self.fold.index,
-                    stage: stage.name.clone(),
-                    epoch,
-                    step,
-                    loss: value,
-                    learning_rate,
-                });
-            }
-            let gradients = network.gradients(&batch_loss)?;
-            let before = (at.batches == 0).then(|| BeforeStep::of(network)).transpose()?;
-            optimizer.step(&network.variables(), &gradients, learning_rate)?;
-            if let Some(before) = before {
-                at.blocks = before.compare(network, &gradients)?;
-            }
-            at.running.add(value, &logits, &targets)?;
-            at.step = step;
-            at.batches += 1;
+            let labels = self.experiment.labels_of(indices);
+            let stage_state = fold_state.stage_mut(self.number);
+            let at = &stage_state.progress;
+            let base = at.learning_rate * rates.factor(at.step + 1);
+            let learning_rates = LearningRates { base, factors: &factors };
+            let loss = self.step(network, cut, stage_state, learning_rates, images, &labels)?;
+            let at = &stage_state.progress;
             progress.set_message(format!("loss {:.4}", at.running.loss()));
-            progress.inc(batch.len() as u64);
+            progress.inc(indices.len() as u64);
             session.log.append(&Record::Step(StepRecord {
                 fold: self.fold.index,
                 stage: stage.name.clone(),
                 epoch,
-                step,
-                loss: value,
-                learning_rate,
+                step: at.step,
+                loss,
+                learning_rate: base,
             }))?;
             fold_state.progress.records += 1;
             fold_state.spend(self.number, watch.lap());
@@ -176,14 +197,22 @@ impl StageRun<'_> {
         Ok(())
     }
 
+    /// What the rate of each layer is multiplied by.
+    fn rate_factors(&self, network: &Vgg16) -> RateFactors {
+        let per_block = |decay| RateFactors::per_block(network.layers(), decay);
+        self.plan.stage.decay_per_block.map_or_else(RateFactors::default, per_block)
+    }
+
     /// What is recorded of an epoch.
     fn record(
         &self,
+        rates: &Rates,
         validated: &Evaluation,
         steering: Option<&Evaluation>,
         at: &StageProgress,
     ) -> Result<EpochRecord, Error> {
-        let StageProgress { epoch, learning_rate, ref running, seconds, .. } = *at;
+        let StageProgress { epoch, step, ref running, seconds, .. } = *at;
+        let learning_rate = at.learning_rate * rates.factor(step);
         let stage = self.plan.stage.name.clone();
         if !validated.loss.is_finite() {
             return Err(Error::NonFiniteValidationLoss {
@@ -252,23 +281,6 @@ impl StageRun<'_> {
             }
             None => (experiment.inputs_at(self.plan.cut), self.plan.cut),
         }
-    }
-
-    /// A batch as the stage trains on it.
-    fn mixed(
-        &self,
-        epoch: usize,
-        step: usize,
-        images: &Tensor,
-        labels: Vec<u32>,
-    ) -> Result<(Tensor, Targets), Error> {
-        let Some(alpha) = self.plan.stage.mixup else {
-            return Ok((images.clone(), Targets::Labels(labels)));
-        };
-        let (fold, stage) = (self.fold.index, self.number);
-        let seed = StepSeed { seed: self.experiment.seed, fold, stage, epoch, step };
-        let mixing = Mixing::draw(alpha, seed, labels.len());
-        Ok((mixing.mix(images)?, mixing.targets(labels)))
     }
 
     /// The training images in the order of this epoch.

@@ -13,6 +13,7 @@ use crate::{
     recipe::Stage,
     run::{BlockStep, EpochRecord},
     schedule::PlateauState,
+    weight_averaging::WeightAverage,
 };
 
 /// A fold at work.
@@ -48,6 +49,8 @@ pub(crate) struct FoldProgress {
 pub(crate) struct StageState {
     pub(crate) progress: StageProgress,
     pub(crate) optimizer: Optimizer,
+    /// The average of the weights that the stage went through, where it is to end with that.
+    pub(crate) average: Option<WeightAverage>,
     /// The best epoch's weights, where they are to be restored.
     pub(crate) best: Option<BTreeMap<String, Tensor>>,
 }
@@ -58,13 +61,13 @@ pub(crate) struct StageState {
 pub(crate) struct StageProgress {
     /// The epoch at work, from 1.
     pub(crate) epoch: usize,
-    /// Batches of that epoch that are done.
-    pub(crate) batches: usize,
+    /// Steps of that epoch that are done.
+    pub(crate) steps: usize,
     /// Steps done in the stage.
     pub(crate) step: usize,
     /// Wall time spent on that epoch.
     pub(crate) seconds: f64,
-    /// The rate, as schedules have left it.
+    /// The base rate, as reduce-on-plateau has left it.
     pub(crate) learning_rate: f64,
     /// Over the batches of that epoch that are done.
     pub(crate) running: Running,
@@ -107,6 +110,7 @@ impl FoldState {
         for ((next, last), stage) in next.stages.iter_mut().zip(self.stages).zip(stages) {
             *next = last.map(|last| StageState {
                 progress: StageProgress::new(stage, last.progress.learning_rate),
+                average: stage.weight_averaging.map(WeightAverage::new),
                 ..last
             });
         }
@@ -136,6 +140,7 @@ impl StageState {
         Self {
             progress: StageProgress::new(stage, stage.optimizer.learning_rate()),
             optimizer: Optimizer::new(stage.optimizer),
+            average: stage.weight_averaging.map(WeightAverage::new),
             best: None,
         }
     }
@@ -145,7 +150,7 @@ impl StageProgress {
     fn new(stage: &Stage, learning_rate: f64) -> Self {
         Self {
             epoch: 1,
-            batches: 0,
+            steps: 0,
             step: 0,
             seconds: 0.0,
             learning_rate,
@@ -160,7 +165,7 @@ impl StageProgress {
     /// Begins the next epoch.
     pub(crate) fn next_epoch(&mut self) {
         self.epoch += 1;
-        self.batches = 0;
+        self.steps = 0;
         self.seconds = 0.0;
         self.running = Running::default();
         self.blocks = Vec::new();

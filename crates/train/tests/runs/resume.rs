@@ -17,8 +17,7 @@ use train::{
     training::{Config, Interrupt, WeightsChoice, run},
 };
 
-/// Everything that has a state: moments of each optimizer, a plateau, early stopping that restores,
-/// dropout, augmentation, and epochs of several steps.
+/// Everything that has a state, and everything random.
 const STAGES: &str = r#"
 [[stage]]
 name = "head"
@@ -39,6 +38,28 @@ reduce_on_plateau = { monitor = "train_accuracy", patience = 1 }
 augment = { horizontal_flip = true, rotation_degrees = 5.0 }
 sampling = "balanced"
 mixup = 0.2
+warmup = { steps = 2 }
+decay_per_block = 0.5
+accumulate = 2
+weight_averaging = { kind = "ema", momentum = 0.9 }
+
+[[stage]]
+name = "open"
+freeze = ["conv1_*", "conv2_*"]
+train = ["conv*", "fc*"]
+epochs = 3
+optimizer = { kind = "sgd", learning_rate = 1e-4, momentum = 0.9, l2 = 1e-4, clip = { norm = 1.0 } }
+schedule = { kind = "cosine" }
+unfreeze = { every_epochs = 1 }
+
+[[stage]]
+name = "average"
+freeze = ["conv*"]
+train = ["fc*"]
+epochs = 3
+optimizer = { kind = "sgd", learning_rate = 1e-4, momentum = 0.9 }
+schedule = { kind = "one-cycle" }
+weight_averaging = { kind = "mean", from_epoch = 2 }
 "#;
 
 /// What a recipe may say above its stages.
