@@ -149,7 +149,9 @@ fn every_element_of_a_long_slice_is_updated_alike() {
 
 #[test]
 fn factors_give_the_bits_of_the_whole_gradient() {
-    for (batch, in_features, out_features) in [(32, 1100, 70), (3, 5, 2), (0, 40, 30), (7, 33, 1)] {
+    for (batch, in_features, out_features) in
+        [(32, 1100, 70), (3, 5, 2), (0, 40, 30), (7, 33, 1), (130, 40, 30)]
+    {
         let shape = DenseShape { batch, in_features, out_features };
         let inputs = numbers(shape.inputs_len(), 1);
         let grad_output = numbers(shape.output_len(), 2);
