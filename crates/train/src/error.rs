@@ -260,6 +260,7 @@ impl Error {
             Self::UnknownRecipe { .. }
             | Self::NoRecipeFile { .. }
             | Self::Recipe { .. }
+            | Self::Rates(_)
             | Self::FoldOutOfRange { .. }
             | Self::Folds(_) => true,
             Self::Model(error) => matches!(**error, model::Error::UnknownLayer { .. }),
