@@ -28,6 +28,7 @@ Examples:
   cargo xtask fetch-weights vggface-keras-notop
   cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
   cargo xtask train --data data/lfw-224 --weights weights/vggface.safetensors --out runs/lfw
+  cargo xtask diagnose --data data/lfw-224 --weights weights/vggface.safetensors --recipe naive
   cargo xtask train --help";
 
 #[derive(Subcommand)]
@@ -47,6 +48,9 @@ enum Command {
     /// K-fold fine-tuning by a recipe
     #[command(disable_help_flag = true)]
     Train(Passed),
+    /// Why a run would not learn, before it is run
+    #[command(disable_help_flag = true)]
+    Diagnose(Passed),
     /// A run's weights for ONNX Runtime, Keras or PyTorch
     #[command(disable_help_flag = true)]
     Export(Passed),
@@ -84,6 +88,7 @@ fn main() -> ExitCode {
             Stage::CONVERT_WEIGHTS.become_it(features, &passed.arguments)
         }
         Command::Train(passed) => Stage::TRAIN.become_it(features, &passed.arguments),
+        Command::Diagnose(passed) => Stage::DIAGNOSE.become_it(features, &passed.arguments),
         Command::Export(passed) => Stage::EXPORT.become_it(features, &passed.arguments),
         Command::Bench(passed) => Stage::BENCH.become_it(features, &passed.arguments),
         Command::Features(passed) => Stage::FEATURES.become_it(features, &passed.arguments),

@@ -151,6 +151,9 @@ pub enum Error {
         /// The fold that was not finished, from 0.
         fold: usize,
     },
+    /// Ctrl-C in a diagnosis.
+    #[error("interrupted; nothing was trained or written")]
+    InterruptedDiagnosis,
     /// Ctrl-C while features were computed.
     #[error("interrupted while computing features; nothing was trained")]
     InterruptedFeatures,

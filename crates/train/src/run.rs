@@ -7,7 +7,7 @@ mod summary;
 mod table;
 
 pub(crate) use folder::{FORMAT_VERSION, fold_path};
-pub use folder::{RunFolder, RunIdentity};
+pub use folder::{RunFolder, RunIdentity, read_diagnosis};
 pub use predictions::predictions_csv;
 pub use records::{BlockStep, EpochRecord, HealthRecord, Kept, Record, RecordLog, StepRecord};
 pub use summary::{

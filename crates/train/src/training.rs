@@ -30,6 +30,7 @@ pub(crate) use initial_weights::refuse_wrong_shapes;
 pub use inputs::Inputs;
 pub use interrupt::Interrupt;
 pub(crate) use materials::Materials;
-pub(crate) use plan::plan;
+pub(crate) use plan::{StagePlan, plan};
 pub(crate) use start::file_normalization;
 pub(crate) use streams::Stream;
+pub(crate) use watch::before_step;

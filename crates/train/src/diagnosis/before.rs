@@ -24,6 +24,8 @@ const PIXEL_IMAGES: usize = 128;
 pub struct Beginning<'a> {
     /// The prepared set.
     pub prepared: &'a Prepared,
+    /// Of all images: those of one group are near duplicates.
+    pub groups: &'a [u32],
     /// Which means are taken away.
     pub normalization: Normalization,
     /// The folds of the split, all of them, repeated or not.
@@ -48,7 +50,7 @@ pub struct Beginning<'a> {
 ///
 /// [`Error::Preprocess`] if photographs cannot be read, [`Error::Tensor`] if weights cannot.
 pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
-    let Beginning { prepared, folds, num_folds, recipe, .. } = *beginning;
+    let Beginning { prepared, groups, folds, num_folds, recipe, .. } = *beginning;
     let labels = prepared.labels();
     let counts = Counts::of(&labels, prepared.identities().len());
     let layers = layer_weights(beginning)?;
@@ -83,7 +85,7 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
         random_base(&layers, trained_base),
         initializer_like(&layers),
         clipped_loss(recipe),
-        duplicates(&copies(prepared), folds),
+        duplicates(groups, folds),
         validation_reuse(recipe),
         monitors(recipe),
         small_identities(&counts, num_folds),
@@ -173,14 +175,4 @@ fn regularized(beginning: &Beginning<'_>) -> usize {
     let dropouts =
         layers.iter().filter(|layer| matches!(layer.kind, LayerKind::Dropout { .. })).count();
     dropouts + beginning.recipe.stages.iter().filter(|stage| stage.augment.is_some()).count()
-}
-
-/// Of each image the first whose photograph is the same file, to the byte.
-fn copies(prepared: &Prepared) -> Vec<u32> {
-    let mut first: BTreeMap<&str, u32> = BTreeMap::new();
-    let images = prepared.manifest().images.iter();
-    (0_u32..)
-        .zip(images)
-        .map(|(index, image)| *first.entry(&image.sha256).or_insert(index))
-        .collect()
 }

@@ -1,9 +1,11 @@
 //! The diagnosis of a run before it starts, from the same settings that would start it.
 
-use super::{Beginning, Check, Diagnosis, Outcome, cheap, probes};
+use std::collections::BTreeSet;
+
+use super::{Beginning, Check, Diagnosis, Outcome, cheap, first_steps::first_steps, probes};
 use crate::{
     Error,
-    training::{Config, Materials, plan},
+    training::{Config, Interrupt, Materials, StagePlan, plan},
 };
 
 /// How much a diagnosis may cost.
@@ -11,46 +13,72 @@ use crate::{
 pub enum Depth {
     /// Reading weights and some photographs: seconds.
     Cheap,
-    /// Also the base on some hundred photographs: half a minute on two cores.
-    Probes,
+    /// Also the base on some hundred photographs, and the first steps: within two minutes on two
+    /// cores.
+    Steps,
 }
 
-/// Says what would keep a run from learning, without training. Nothing is written.
+/// Says what would keep a run from learning, without training it. Nothing is written.
 ///
 /// # Errors
 ///
 /// What would keep the run from starting: [`Error::Preprocess`], [`Error::Folds`],
-/// [`Error::Weights`], [`Error::Model`], [`Error::Recipe`], [`Error::Device`].
-pub fn diagnose(config: &Config, depth: Depth) -> Result<Diagnosis, Error> {
-    let Materials { prepared, folds, device, start, .. } = &Materials::open(config)?;
-    let mut network = start.network(device)?;
-    let trainable: Vec<_> = plan(&config.recipe_name, &config.recipe, &mut network)?
-        .into_iter()
-        .map(|stage| stage.trainable)
-        .collect();
-    let beginning = Beginning {
-        prepared,
-        normalization: start.normalization,
-        folds,
-        num_folds: config.num_folds,
-        recipe: &config.recipe,
-        architecture: &start.architecture,
-        trainable: &trainable,
-        tensors: &start.initial.tensors,
-        new: &start.initial.new,
-    };
-    let mut outcomes = cheap(&beginning)?;
+/// [`Error::Weights`], [`Error::Model`], [`Error::Recipe`], [`Error::Device`]; and
+/// [`Error::InterruptedDiagnosis`] after Ctrl-C.
+pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<Diagnosis, Error> {
+    let materials = Materials::open(config)?;
+    let mut network = materials.start.network(&materials.device)?;
+    let plans = plan(&config.recipe_name, &config.recipe, &mut network)?;
+    let mut outcomes = before(config, &materials, &plans)?;
     match depth {
-        Depth::Probes => outcomes.extend(probes(&beginning, &network)?),
+        Depth::Steps => {
+            let trainable: Vec<_> = plans.iter().map(|plan| plan.trainable.clone()).collect();
+            let beginning = beginning(config, &materials, &trainable);
+            outcomes.extend(probes(&beginning, &network)?);
+            if interrupt.is_raised() {
+                return Err(Error::InterruptedDiagnosis);
+            }
+            drop(network);
+            outcomes.extend(first_steps(config, &materials, &plans[0], interrupt)?);
+        }
         Depth::Cheap => {
             let probing = [Check::FeatureSpread, Check::Presentation, Check::FrozenBaseline];
             let why = "it needs the network to look at photographs";
             outcomes.extend(probing.map(|check| Outcome::skipped(check, why)));
         }
     }
-    outcomes.push(Outcome::skipped(
-        Check::NearDuplicates,
-        "it needs the base's features of all photographs",
-    ));
     Ok(Diagnosis::new(outcomes))
+}
+
+/// The checks that cost next to nothing, of a run whose materials are open.
+///
+/// # Errors
+///
+/// Those of [`cheap`].
+pub(crate) fn before(
+    config: &Config,
+    materials: &Materials,
+    plans: &[StagePlan<'_>],
+) -> Result<Vec<Outcome>, Error> {
+    let trainable: Vec<_> = plans.iter().map(|plan| plan.trainable.clone()).collect();
+    cheap(&beginning(config, materials, &trainable))
+}
+
+fn beginning<'a>(
+    config: &'a Config,
+    materials: &'a Materials,
+    trainable: &'a [BTreeSet<String>],
+) -> Beginning<'a> {
+    Beginning {
+        prepared: &materials.prepared,
+        groups: &materials.groups,
+        normalization: materials.start.normalization,
+        folds: &materials.folds,
+        num_folds: config.num_folds,
+        recipe: &config.recipe,
+        architecture: &materials.start.architecture,
+        trainable,
+        tensors: &materials.start.initial.tensors,
+        new: &materials.start.initial.new,
+    }
 }

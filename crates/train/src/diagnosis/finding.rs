@@ -33,6 +33,8 @@ pub enum Check {
     InitializerLike,
     /// What the frozen base alone can do.
     FrozenBaseline,
+    /// Whether a few images can be learned by heart.
+    OverfitBatch,
     /// The loss before the first step.
     InitialLoss,
     /// A loss that is clipped and has no gradient any more.
@@ -194,6 +196,7 @@ impl Check {
                 C::DeadUnits,
                 C::FeatureDrift,
                 C::FlatLoss,
+                C::OverfitBatch,
             ],
             C::ModelPerFold => &[C::FoldTrend],
             C::Coverage => &[C::Overfitting],
@@ -207,16 +210,28 @@ impl Check {
                 C::Collapse,
             ],
             C::MeanSubtraction => &[C::Presentation, C::ChannelOrder, C::FrozenBaseline],
-            C::ConstantImages => {
-                &[C::FeatureSpread, C::Presentation, C::FrozenBaseline, C::FlatLoss, C::Collapse]
-            }
+            C::ConstantImages => &[
+                C::FeatureSpread,
+                C::Presentation,
+                C::FrozenBaseline,
+                C::FlatLoss,
+                C::Collapse,
+                C::OverfitBatch,
+            ],
             C::FeatureSpread => &[C::Presentation, C::FrozenBaseline, C::FlatLoss, C::Collapse],
             C::Presentation => &[C::FrozenBaseline],
             C::FromFile | C::RandomBase | C::InitializerLike => &[C::FrozenBaseline, C::FlatLoss],
-            C::ClippedSaturation => {
-                &[C::ClippedLoss, C::GradientNorm, C::Collapse, C::DeadUnits, C::FlatLoss]
+            C::ClippedSaturation => &[
+                C::ClippedLoss,
+                C::GradientNorm,
+                C::Collapse,
+                C::DeadUnits,
+                C::FlatLoss,
+                C::OverfitBatch,
+            ],
+            C::UpdateRatio => {
+                &[C::Collapse, C::DeadUnits, C::FeatureDrift, C::FlatLoss, C::OverfitBatch]
             }
-            C::UpdateRatio => &[C::Collapse, C::DeadUnits, C::FeatureDrift, C::FlatLoss],
             C::Collapse => &[C::FlatLoss],
             _ => &[],
         }

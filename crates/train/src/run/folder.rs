@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{FoldSummary, RunDescription, Summary};
 use crate::{
     Error,
+    diagnosis::Diagnosis,
     folds::SplitKind,
     recipe::Recipe,
     whole_file::{remove_abandoned, write_whole},
@@ -19,6 +20,8 @@ use crate::{
 
 /// Version of a run's files.
 pub(crate) const FORMAT_VERSION: u32 = 1;
+
+const DIAGNOSIS: &str = "diagnosis.json";
 
 /// What runs into one folder must have in common, to complete one another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -204,6 +207,15 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Writes `diagnosis.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the disk fails or is full.
+    pub fn write_diagnosis(&self, diagnosis: &Diagnosis) -> Result<(), Error> {
+        write_json(&self.path.join(DIAGNOSIS), diagnosis)
+    }
+
     /// Writes `summary.json` over the folds that are done and returns it.
     ///
     /// # Errors
@@ -218,6 +230,16 @@ impl RunFolder {
         write_json(&self.path.join("summary.json"), &summary)?;
         Ok(summary)
     }
+}
+
+/// The diagnosis of the run in a folder; none where it has none.
+///
+/// # Errors
+///
+/// [`Error::Read`] if the disk fails, [`Error::Format`] if it is of another version.
+pub fn read_diagnosis(path: &Path) -> Result<Option<Diagnosis>, Error> {
+    let path = path.join(DIAGNOSIS);
+    if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
 }
 
 /// The folder of a fold in that of its run.

@@ -184,6 +184,23 @@ impl RecordLog {
         Ok(Self { path: path.to_owned(), file })
     }
 
+    /// All records that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`] if the disk fails, [`Error::Format`] if a line is no record.
+    pub fn records(path: &Path) -> Result<Vec<Record>, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let record = |line: &str| {
+            serde_json::from_str(line).map_err(|cause| Error::Format {
+                path: path.to_owned(),
+                problem: format!("has a line that is no record ({cause})"),
+            })
+        };
+        text.lines().map(record).collect()
+    }
+
     /// A second handle of the file, to wait for the disk with.
     ///
     /// # Errors

@@ -202,8 +202,8 @@ impl Restored<'_> {
                 let read = |name: String| Ok((name.clone(), self.values("average", &name)?.into()));
                 let names = self.names("average").into_iter();
                 let averages = names.map(read).collect::<Result<_, Error>>()?;
-                let state = AverageState { updates, averages };
-                Some(WeightAverage::restore(config, state, &variables)?)
+                let average = AverageState { updates, averages };
+                Some(WeightAverage::restore(config, average, &variables)?)
             }
             _ => None,
         };

@@ -12,10 +12,11 @@ use super::{
     materials::{Materials, features},
     plan::plan,
     resume::Resume,
-    stage::Session,
+    stage::{Session, Watch},
 };
 use crate::{
     Error,
+    diagnosis::{self, Counts, Diagnosis, Level, Outcome, RunContext},
     features::FeatureFile,
     folds::Fold,
     recipe::Recipe,
@@ -37,6 +38,8 @@ pub(crate) struct Experiment<'a> {
     pub(crate) weights: WeightsSummary,
     pub(crate) seed: u32,
     pub(crate) interrupt: &'a Interrupt,
+    /// What the diagnosis knows of the run beside its records.
+    pub(crate) context: RunContext,
     /// Features of all images, by cut.
     features: BTreeMap<Cut, FeatureFile>,
 }
@@ -64,7 +67,8 @@ impl Experiment<'_> {
 /// weights, the recipe, the folds, the device and the output folder. Later, [`Error::Interrupted`],
 /// [`Error::NonFiniteLoss`], and what the disk and the device report; folds that are done are kept.
 pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
-    let Materials { prepared, labels, groups, folds, device, start } = &Materials::open(config)?;
+    let materials = Materials::open(config)?;
+    let Materials { prepared, labels, groups, folds, device, start } = &materials;
     start.report();
     let mut network = start.network(device)?;
     let plans = plan(&config.recipe_name, &config.recipe, &mut network)?;
@@ -92,11 +96,13 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
                 .and_then(|stage| stage.early_stopping)
                 .is_some_and(|stopping| stopping.restore_best_weights),
     };
+    let before = diagnosis::before(config, &materials, &plans)?;
     let run = identity(config, &description);
     let mut folder = RunFolder::open(&config.out, &run)?;
     let to_train = to_train(config, &folder, folds)?;
     if !to_train.is_empty() {
         prepared.verify()?;
+        warn(&before);
         let experiment = Experiment {
             features: features(config, prepared, start, &plans, &network, interrupt)?,
             prepared,
@@ -107,11 +113,12 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             weights: start.weights.clone(),
             seed: config.seed,
             interrupt,
+            context: context(config, &materials),
         };
         let checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);
         let log =
             RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), folds)?)?;
-        let mut session = Session { log, checkpoints };
+        let mut session = Session { log, checkpoints, watch: Watch::default() };
         let mut last = None;
         for fold in to_train {
             if config.recipe.fresh_model_per_fold {
@@ -139,10 +146,33 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
                 session.checkpoints.remove(fold.index)?;
             }
             folder.summarize(&description)?;
+            let records = RecordLog::records(&folder.metrics_path())?;
+            let seen = diagnosis::of_records(&records, &experiment.context);
+            folder.write_diagnosis(&Diagnosis::new([before.clone(), seen].concat()))?;
         }
     }
     // Anew also where nothing was left to do: the last run may have been killed before it.
     folder.summarize(&description)
+}
+
+fn context(config: &Config, materials: &Materials) -> RunContext {
+    RunContext {
+        loss: config.recipe.loss,
+        backbone: materials.start.backbone(),
+        counts: Counts::of(&materials.labels, materials.prepared.identities().len()),
+        is_one_model: !config.recipe.fresh_model_per_fold,
+    }
+}
+
+/// Says what was found; what is only worth a note is in `diagnosis.json`.
+fn warn(outcomes: &[Outcome]) {
+    for finding in outcomes.iter().filter_map(Outcome::finding) {
+        let check = finding.check.name();
+        match finding.level {
+            Level::Error | Level::Warning => tracing::warn!("{check}: {}", finding.verdict),
+            Level::Note => tracing::debug!("{check}: {}", finding.verdict),
+        }
+    }
 }
 
 fn identity(config: &Config, description: &RunDescription) -> RunIdentity {

@@ -53,7 +53,7 @@ pub(crate) fn train_fold(
         fold.validation.len()
     );
     let objective = objective(experiment, fold);
-    let stage = |number: usize| StageRun {
+    let run = |number: usize| StageRun {
         experiment,
         fold,
         steering,
@@ -64,7 +64,7 @@ pub(crate) fn train_fold(
     let mut evaluation = None;
     while state.progress.stage < plans.len() {
         let number = state.progress.stage;
-        let trained = stage(number).train(network, state, session);
+        let trained = run(number).train(network, state, session);
         if let Err(Error::Interrupted { .. }) = trained {
             session.checkpoints.write(network, state, &session.log)?;
             session.checkpoints.wait()?;
@@ -77,7 +77,7 @@ pub(crate) fn train_fold(
         }
     }
     let mut watch = Stopwatch::start();
-    let last = stage(plans.len() - 1);
+    let last = run(plans.len() - 1);
     let evaluation = match (experiment.recipe.test_time_views, evaluation) {
         (Some(views), _) => last.evaluate_views(network, views, &fold.validation)?,
         (None, Some(evaluation)) => evaluation,

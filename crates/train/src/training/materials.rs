@@ -57,9 +57,14 @@ impl Materials {
     }
 }
 
-/// A group for each image; that of an image without a duplicate is its own.
+/// Of each image the first whose photograph is the same file, to the byte.
 fn groups(prepared: &Prepared) -> Vec<u32> {
-    (0..).zip(prepared.labels()).map(|(image, _)| image).collect()
+    let mut first: BTreeMap<&str, u32> = BTreeMap::new();
+    let images = prepared.manifest().images.iter();
+    (0_u32..)
+        .zip(images)
+        .map(|(index, image)| *first.entry(&image.sha256).or_insert(index))
+        .collect()
 }
 
 fn check_selection(config: &Config) -> Result<(), Error> {

@@ -1,6 +1,9 @@
 //! One stage of one fold: epochs of steps, each epoch validated.
 
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+};
 
 use candle_core::Tensor;
 use model::{Cut, Vgg16};
@@ -18,6 +21,7 @@ use super::{
 };
 use crate::{
     Error,
+    diagnosis::{Check, EpochsSeen, Level, RunContext, of_epoch},
     early_stopping::Decision,
     epoch_order::{EpochSeed, epoch_order},
     folds::Fold,
@@ -26,7 +30,7 @@ use crate::{
     optimizer::{LearningRates, RateFactors},
     progress,
     recipe::Shuffle,
-    run::{EpochRecord, Record, RecordLog, StepRecord},
+    run::{EpochRecord, HealthRecord, Record, RecordLog, StepRecord},
     sampling::{Sampling, balanced_order},
     schedule::Rates,
 };
@@ -49,6 +53,37 @@ pub(crate) struct StageRun<'a> {
 pub(crate) struct Session<'a> {
     pub(crate) log: RecordLog,
     pub(crate) checkpoints: Checkpoints<'a>,
+    /// Of the stage at work.
+    pub(crate) watch: Watch,
+}
+
+/// What has been said of the stage at work.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Its fold and name.
+    stage: Option<(usize, String)>,
+    epochs: Vec<EpochRecord>,
+    said: BTreeSet<Check>,
+}
+
+impl Session<'_> {
+    /// Warns of what an epoch shows, each thing once a stage, so that a run that will not learn is
+    /// known by its first epoch.
+    fn watch(&mut self, context: &RunContext, record: &EpochRecord, health: &HealthRecord) {
+        let stage = Some((record.fold, record.stage.clone()));
+        if self.watch.stage != stage {
+            self.watch = Watch { stage, ..Watch::default() };
+        }
+        self.watch.epochs.push(record.clone());
+        let RunContext { loss, backbone, ref counts, .. } = *context;
+        let epochs = &self.watch.epochs;
+        for outcome in of_epoch(&EpochsSeen { epochs, health, loss, backbone, counts }) {
+            let Some(finding) = outcome.finding() else { continue };
+            if finding.level != Level::Note && self.watch.said.insert(finding.check) {
+                tracing::warn!("{}: {}", finding.check.name(), finding.verdict);
+            }
+        }
+    }
 }
 
 impl StageRun<'_> {
@@ -97,9 +132,10 @@ impl StageRun<'_> {
             let health = self.health(&validated, network, fold_state)?;
             evaluation = Some(validated);
             session.log.append(&Record::Epoch(record.clone()))?;
-            session.log.append(&Record::Health(health))?;
+            session.log.append(&Record::Health(health.clone()))?;
             report(&record);
             fold_state.progress.records += 2;
+            session.watch(&self.experiment.context, &record, &health);
             self.observe(&record, network, fold_state.stage_mut(self.number))?;
             self.swap_average(network, fold_state)?;
             fold_state.stage_mut(self.number).progress.next_epoch();

@@ -13,6 +13,11 @@ use crate::{Error, optimizer::squared_norm, run::BlockStep};
 /// percent, where fc6 has a hundred million.
 const SAMPLE: usize = 1 << 16;
 
+/// The trainable parameters as they are, to be compared with what a step makes of them.
+pub(crate) fn before_step(network: &Vgg16) -> Result<BeforeStep, Error> {
+    BeforeStep::of(network)
+}
+
 /// Trainable parameters as they were before a step, by sample.
 pub(crate) struct BeforeStep {
     /// By parameter.

@@ -3,6 +3,7 @@
 use train::{
     diagnosis::{Check, Depth, Diagnosis, diagnose},
     folds::SplitKind,
+    training::Interrupt,
 };
 
 use crate::support::{Bench, narrow};
@@ -20,7 +21,7 @@ fn every_check_finds_is_silent_or_says_why_it_was_skipped() {
     let mut config = bench.config(&narrow("linear", PROBE), "run");
     config.recipe.split = SplitKind::Contiguous;
     config.recipe.fresh_model_per_fold = false;
-    let diagnosis = diagnose(&config, Depth::Probes).unwrap();
+    let diagnosis = diagnose(&config, Depth::Steps, &Interrupt::default()).unwrap();
     let found = checks(&diagnosis);
     // Contiguous thirds of four people with six photographs each leave someone without any in each.
     assert_eq!(found[..3], [Check::ModelPerFold, Check::Coverage, Check::RandomBase]);
@@ -30,7 +31,7 @@ fn every_check_finds_is_silent_or_says_why_it_was_skipped() {
     all.sort_unstable();
     let count = all.len();
     all.dedup();
-    assert_eq!((count, all.len()), (22, 22), "each check speaks once");
+    assert_eq!((count, all.len()), (28, 28), "each check speaks once");
     assert!(!bench.path("run").exists(), "a diagnosis writes nothing");
 }
 
@@ -38,7 +39,7 @@ fn every_check_finds_is_silent_or_says_why_it_was_skipped() {
 fn a_cheap_diagnosis_does_not_run_the_network_and_says_so() {
     let bench = Bench::new(3, 4);
     let config = bench.config(&narrow("linear", PROBE), "run");
-    let diagnosis = diagnose(&config, Depth::Cheap).unwrap();
+    let diagnosis = diagnose(&config, Depth::Cheap, &Interrupt::default()).unwrap();
     let is_skipped = |check| diagnosis.skipped.iter().any(|(skipped, _)| *skipped == check);
     assert!(is_skipped(Check::Presentation) && is_skipped(Check::FrozenBaseline));
     let text = train::diagnosis::text(&diagnosis);
