@@ -47,6 +47,9 @@ enum Command {
     /// K-fold fine-tuning by a recipe
     #[command(disable_help_flag = true)]
     Train(Passed),
+    /// Several recipes over the same folds, or runs that are there: one table, paired tests
+    #[command(disable_help_flag = true)]
+    Compare(Passed),
     /// A run's weights for ONNX Runtime, Keras or PyTorch
     #[command(disable_help_flag = true)]
     Export(Passed),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
             Stage::CONVERT_WEIGHTS.become_it(features, &passed.arguments)
         }
         Command::Train(passed) => Stage::TRAIN.become_it(features, &passed.arguments),
+        Command::Compare(passed) => Stage::COMPARE.become_it(features, &passed.arguments),
         Command::Export(passed) => Stage::EXPORT.become_it(features, &passed.arguments),
         Command::Bench(passed) => Stage::BENCH.become_it(features, &passed.arguments),
         Command::Features(passed) => Stage::FEATURES.become_it(features, &passed.arguments),
