@@ -78,9 +78,9 @@ fn the_table_has_a_line_a_run_and_says_what_has_no_difference() {
     let report = Report::new(&runs, vec![stopped], &Baseline::First).unwrap();
     let expected = "\
 4 people, 50 photographs, chance 25.00 %; 5 folds, seed 42; differences are to probe, in percentage points
-run                              split       folds  accuracy %  std. error  top-5 %  s a fold  s in all  difference       95 % interval       p  verdict
-probe                            stratified    4/5       60.00        4.08    90.00       1.5       6.0    baseline                              not diagnosed
-a-recipe-with-quite-a-long-name  stratified    3/5       76.67        8.82    90.00       1.5       4.5      +20.00     -12.86 to +52.86  0.1201  nothing found
+run                              split       folds  accuracy %  std. error  top-5 %  s a fold  s in all  difference      95 % interval       p  verdict
+probe                            stratified    4/5       60.00        4.08    90.00       1.5       6.0    baseline                             not diagnosed
+a-recipe-with-quite-a-long-name  stratified    3/5       76.67        8.82    90.00       1.5       4.5      +20.00   -12.86 to +52.86  0.1201  nothing found
 naive                            contiguous    2/5       15.00        5.00    90.00       1.5       3.0           -  the split differs       -  error: The rate is too high.
 note: a-recipe-with-quite-a-long-name and probe: the difference is over the 3 folds that both have
 note: naive and probe have other folds, so no difference is given: the split is contiguous and stratified; train both with one --split
@@ -146,7 +146,7 @@ fn whatever_decides_the_folds_must_agree() {
             outcome => panic!("{outcome:?}"),
         }
     };
-    assert_eq!(change(|run| run.dataset.sha256.push('e')), "the data's SHA-256");
+    assert_eq!(change(|run| run.dataset.sha256.push('e')), "the data set");
     assert_eq!(change(|run| run.split = SplitKind::Shuffled), "the split");
     assert_eq!(change(|run| run.num_folds = 6), "the number of folds");
     let twice = |run: &mut Summary| run.repeats = NonZeroUsize::new(2).unwrap();

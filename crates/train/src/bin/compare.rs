@@ -24,13 +24,8 @@ struct Arguments {
     /// Folders of runs that are there; nothing is trained
     #[arg(value_name = "RUN", conflicts_with_all = ["recipes", "SharedArguments", "out", "checkpoint_every"])]
     runs: Vec<PathBuf>,
-    /// Recipes to train, with commas between: built-in ones and TOML files
-    #[arg(
-        long,
-        value_name = "NAME|FILE.toml",
-        value_delimiter = ',',
-        required_unless_present = "runs"
-    )]
+    /// Recipes to train, with commas between: built-in names and TOML files
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', required_unless_present = "runs")]
     recipes: Vec<String>,
     /// The folder for the recipes' runs and comparison.json
     #[arg(long, value_name = "DIR", required_unless_present = "runs")]
@@ -49,14 +44,14 @@ struct Arguments {
 }
 
 const USAGE: &str = "\
-cargo xtask compare --recipes <NAME|FILE.toml>,... --data <DIR> --weights <FILE> --out <DIR> [OPTIONS]
+cargo xtask compare --recipes <NAMES> --data <DIR> --weights <FILE> --out <DIR> [OPTIONS]
        cargo xtask compare <RUN> <RUN>... [--baseline <NAME>] [--json]";
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask compare --recipes linear-probe,bottleneck,two-stage --data data/lfw-224 \\
       --weights weights/vggface.safetensors --out runs/compared --folds 5
-  cargo xtask compare --recipes two-stage,my-recipe.toml --baseline my-recipe --split stratified \\
+  cargo xtask compare --recipes naive,my-recipe.toml --baseline my-recipe --split stratified \\
       --data data/lfw-224 --weights weights/vggface.safetensors --out runs/mine
   cargo xtask compare runs/lfw runs/probe --json > comparison.json";
 

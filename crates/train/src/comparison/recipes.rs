@@ -61,6 +61,12 @@ pub fn compare_recipes(
     for config in configs {
         Materials::open(config)?;
     }
+    if let Some((name, other)) = other_split(&names, configs) {
+        tracing::warn!(
+            "{name} and {other} bring different splits, so there will be no paired difference; \
+             --split gives all the same"
+        );
+    }
     let mut stopped = Vec::new();
     let mut first_cause = None;
     for (index, (name, config)) in names.iter().zip(configs).enumerate() {
@@ -91,6 +97,13 @@ pub fn compare_recipes(
     let report = Report::new(&runs, stopped, baseline)?;
     write_whole(&out.join("comparison.json"), report.to_json().as_bytes())?;
     Ok(report)
+}
+
+/// The first recipe, and one that draws its folds in another way.
+fn other_split<'n>(names: &'n [String], configs: &[Config]) -> Option<(&'n str, &'n str)> {
+    let split = |index: usize| configs[index].recipe.split;
+    let other = (1..configs.len()).find(|&index| split(index) != split(0))?;
+    Some((&names[0], &names[other]))
 }
 
 fn run_name(config: &Config) -> String {

@@ -104,7 +104,7 @@ pub enum PairOutcome {
     OtherFolds {
         /// What differs, as in "the split".
         what: String,
-        /// Its value in the first.
+        /// Its value in the first; of a data set its SHA-256.
         first: String,
         /// Its value in the second.
         second: String,
@@ -238,7 +238,7 @@ impl Pair {
 fn other_folds(first: &Summary, second: &Summary) -> Option<PairOutcome> {
     let words = |run: &Summary| {
         [
-            ("the data's SHA-256", run.dataset.sha256.clone()),
+            ("the data set", run.dataset.sha256.clone()),
             ("the split", run.split.to_string()),
             ("the number of folds", run.num_folds.to_string()),
             ("the number of repeats", run.repeats.to_string()),

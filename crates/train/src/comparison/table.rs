@@ -141,7 +141,9 @@ fn notes(report: &Report) -> Vec<String> {
             }
             Some(PairOutcome::OtherFolds { what, first, second }) => notes.push(format!(
                 "{name} and {baseline} have other folds, so no difference is given: {what} is \
-                 {second} and {first}{}",
+                 {} and {}{}",
+                short(second),
+                short(first),
                 if what == "the split" { "; train both with one --split" } else { "" }
             )),
             Some(PairOutcome::Unpaired { problem }) => {
@@ -183,6 +185,11 @@ fn notes(report: &Report) -> Vec<String> {
         );
     }
     notes
+}
+
+/// As much of a SHA-256 as tells it from another; all other values are shorter.
+fn short(value: &str) -> &str {
+    value.get(..12).unwrap_or(value)
 }
 
 /// That some folds had no partner.

@@ -4,7 +4,6 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
-    time::{Duration, Instant},
 };
 
 use train::{
@@ -15,7 +14,7 @@ use train::{
     },
     diagnosis::{Check, Diagnosis, Finding, Level, Measurement, Outcome, Remedy},
     run::Summary,
-    training::{Config, Interrupt},
+    training::{Config, Interrupt, run},
 };
 
 use crate::support::{Bench, TWO_STAGES, narrow};
@@ -74,22 +73,13 @@ fn a_comparison_that_was_broken_off_goes_on() {
     let whole = compare(&configs(&bench, "whole"), &bench.path("whole"), &Interrupt::default());
     let out = bench.path("broken");
     let parts = configs(&bench, "broken");
+    // Broken off in the second fold of the second recipe.
+    run(&parts[0], &Interrupt::default()).unwrap();
+    run(&Config { selected: vec![0], ..parts[1].clone() }, &Interrupt::default()).unwrap();
     let interrupt = Interrupt::default();
-    let watched = parts[1].out.join("metrics.jsonl");
-    let broken = std::thread::scope(|scope| {
-        let run = scope.spawn(|| compare(&parts, &out, &interrupt));
-        let end = Instant::now() + Duration::from_mins(2);
-        // The second recipe has begun when it has records.
-        while Instant::now() < end
-            && !run.is_finished()
-            && !fs::metadata(&watched).is_ok_and(|file| file.len() > 0)
-        {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        interrupt.raise();
-        run.join().unwrap()
-    });
-    assert!(matches!(broken, Err(Error::Interrupted { .. })), "{broken:?}");
+    interrupt.raise();
+    let broken = compare(&parts, &out, &interrupt);
+    assert!(matches!(broken, Err(Error::Interrupted { fold: 1 })), "{broken:?}");
     assert!(!out.join("comparison.json").exists(), "it is written whole or not at all");
     let done = fs::metadata(out.join("probe/fold-02/result.json")).unwrap().modified().unwrap();
     let report = compare(&parts, &out, &Interrupt::default()).unwrap();
