@@ -51,6 +51,9 @@ enum Command {
     /// Why a run would not learn, before it is run
     #[command(disable_help_flag = true)]
     Diagnose(Passed),
+    /// Several recipes over the same folds, or runs that are there: one table, paired tests
+    #[command(disable_help_flag = true)]
+    Compare(Passed),
     /// A run's weights for ONNX Runtime, Keras or PyTorch
     #[command(disable_help_flag = true)]
     Export(Passed),
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         }
         Command::Train(passed) => Stage::TRAIN.become_it(features, &passed.arguments),
         Command::Diagnose(passed) => Stage::DIAGNOSE.become_it(features, &passed.arguments),
+        Command::Compare(passed) => Stage::COMPARE.become_it(features, &passed.arguments),
         Command::Export(passed) => Stage::EXPORT.become_it(features, &passed.arguments),
         Command::Bench(passed) => Stage::BENCH.become_it(features, &passed.arguments),
         Command::Features(passed) => Stage::FEATURES.become_it(features, &passed.arguments),

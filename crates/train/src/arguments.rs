@@ -1,11 +1,16 @@
 //! The arguments that say what is trained on what: those of `train`, `diagnose`, and all that train.
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
 use crate::{
     Error,
+    comparison::recipe_names,
     device::DeviceChoice,
     features::FeatureDtype,
     folds::SplitKind,
@@ -13,9 +18,25 @@ use crate::{
     training::{Config, WeightsChoice},
 };
 
-/// What is trained on what.
+/// What is trained on what, by which recipe.
+// A group does not take in what it flattens; with `data` in it, an optional group is there when a
+// command trains.
 #[derive(Debug, Clone, Args)]
+#[group(args = ["data"])]
 pub struct RunArguments {
+    /// All but the recipe.
+    #[command(flatten)]
+    pub shared: SharedArguments,
+    /// two-stage, low-rate, bottleneck, linear-probe, naive, or a TOML file
+    ///
+    /// What a file may say stands in crates/train/recipes/README.md.
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = "two-stage")]
+    pub recipe: String,
+}
+
+/// What is trained on what, by whichever recipe.
+#[derive(Debug, Clone, Args)]
+pub struct SharedArguments {
     /// The prepared set, made by `cargo xtask prepare`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -25,11 +46,6 @@ pub struct RunArguments {
     /// (the first divided by the deviation of pixels), the head is Glorot-uniform.
     #[arg(long, value_name = "FILE")]
     pub weights: WeightsChoice,
-    /// two-stage, low-rate, bottleneck, linear-probe, naive, or a TOML file
-    ///
-    /// What a file may say stands in crates/train/recipes/README.md.
-    #[arg(long, value_name = "NAME|FILE.toml", default_value = "two-stage")]
-    pub recipe: String,
     /// Folds of the split
     #[arg(long, value_name = "K", default_value_t = 15)]
     pub folds: usize,
@@ -73,7 +89,42 @@ impl RunArguments {
     ///
     /// Those of [`Recipe::named_or_file`].
     pub fn config(self, out: PathBuf, checkpoint_every: Duration) -> Result<Config, Error> {
-        let mut recipe = Recipe::named_or_file(&self.recipe)?;
+        self.shared.config(&self.recipe, out, checkpoint_every)
+    }
+}
+
+impl SharedArguments {
+    /// The runs that they ask for by these recipes, each into the folder in `out` that is called as
+    /// the recipe.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recipe_names`] and [`Recipe::named_or_file`].
+    pub fn configs(
+        &self,
+        recipes: &[String],
+        out: &Path,
+        checkpoint_every: Duration,
+    ) -> Result<Vec<Config>, Error> {
+        let names = recipe_names(recipes)?;
+        let config = |(recipe, name): (&String, &String)| {
+            self.clone().config(recipe, out.join(name), checkpoint_every)
+        };
+        recipes.iter().zip(&names).map(config).collect()
+    }
+
+    /// The run that they ask for by this recipe, a name or a file, into this folder.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Recipe::named_or_file`].
+    pub fn config(
+        self,
+        recipe_name: &str,
+        out: PathBuf,
+        checkpoint_every: Duration,
+    ) -> Result<Config, Error> {
+        let mut recipe = Recipe::named_or_file(recipe_name)?;
         recipe.override_with(&Overrides {
             split: self.split,
             epochs: self.epochs,
@@ -85,7 +136,7 @@ impl RunArguments {
             weights: self.weights,
             out,
             features: self.features_dir,
-            recipe_name: self.recipe,
+            recipe_name: recipe_name.to_owned(),
             recipe,
             num_folds: self.folds,
             repeats: self.repeats,
@@ -94,5 +145,17 @@ impl RunArguments {
             device: self.device,
             checkpoint_every,
         })
+    }
+}
+
+/// Reads a number of minutes, 0 to a million.
+///
+/// # Errors
+///
+/// What was expected, if it is something else.
+pub fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("expected a number of minutes, at least 0".to_owned()),
     }
 }

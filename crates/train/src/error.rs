@@ -64,6 +64,36 @@ pub enum Error {
         /// What is wrong with it and what to do.
         problem: String,
     },
+    /// A folder that was to be compared and is no run.
+    #[error("{path} is no run with results: {missing} is not there; train it first")]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What a run would have there.
+        missing: &'static str,
+    },
+    /// Nothing to compare.
+    #[error("found {found} to compare, expected two runs or recipes at least")]
+    TooFewRuns {
+        /// How many there are.
+        found: usize,
+    },
+    /// Two runs that could not be told apart.
+    #[error(
+        "two runs are called `{name}`; name each once, and rename a recipe's file of that name"
+    )]
+    EqualNames {
+        /// Their name.
+        name: String,
+    },
+    /// A baseline that is not among the runs.
+    #[error("no run is called `{name}`, which was to be the baseline; there are {known}")]
+    UnknownBaseline {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// The output folder holds another run.
     #[error(
         "{path} holds another run: {what} is {found} there, {expected} now; choose another --out"
@@ -265,6 +295,10 @@ impl Error {
             | Self::Recipe { .. }
             | Self::Rates(_)
             | Self::FoldOutOfRange { .. }
+            | Self::NoRun { .. }
+            | Self::TooFewRuns { .. }
+            | Self::EqualNames { .. }
+            | Self::UnknownBaseline { .. }
             | Self::Folds(_) => true,
             Self::Model(error) => matches!(**error, model::Error::UnknownLayer { .. }),
             _ => false,

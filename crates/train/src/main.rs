@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use train::{
-    arguments::RunArguments,
+    arguments::{RunArguments, minutes},
     recipe::Builtin,
     run::table,
     terminal,
@@ -64,11 +64,4 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
     let config =
         arguments.run.expect(given).config(arguments.out.expect(given), checkpoint_every)?;
     Ok(table(&training::run(&config, &Interrupt::on_signal()?)?))
-}
-
-fn minutes(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
-        _ => Err("expected a number of minutes, at least 0".to_owned()),
-    }
 }

@@ -1,6 +1,7 @@
 //! Whole runs, through the library and through the programs.
 #![expect(clippy::unwrap_used, reason = "a test's setup may panic as the test itself may")]
 
+mod compare;
 mod diagnosed;
 mod end_to_end;
 mod features;
