@@ -12,7 +12,7 @@ use super::{
     materials::{Materials, features},
     plan::plan,
     resume::Resume,
-    stage::{Session, Watch},
+    session::Session,
 };
 use crate::{
     Error,
@@ -118,7 +118,7 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         let checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);
         let log =
             RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), folds)?)?;
-        let mut session = Session { log, checkpoints, watch: Watch::default() };
+        let mut session = Session::new(log, checkpoints);
         let mut last = None;
         for fold in to_train {
             if config.recipe.fresh_model_per_fold {

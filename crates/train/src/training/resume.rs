@@ -2,7 +2,7 @@
 
 use model::Vgg16;
 
-use super::{Config, plan::StagePlan, stage::Session, state::FoldState};
+use super::{Config, plan::StagePlan, session::Session, state::FoldState};
 use crate::{Error, features::network_sha256, folds::Fold, run::RunFolder};
 
 /// A fold that is to be trained.

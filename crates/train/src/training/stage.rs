@@ -1,27 +1,22 @@
 //! One stage of one fold: epochs of steps, each epoch validated.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
-};
+use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use candle_core::Tensor;
 use model::{Cut, Vgg16};
-use preprocess::TestTimeViews;
 
 use super::{
     Experiment, Inputs,
-    checkpoints::Checkpoints,
-    evaluation::{Evaluation, Held, evaluate},
+    evaluation::Evaluation,
     for_each_batch,
     plan::StagePlan,
+    session::Session,
     state::{FoldState, StageProgress, StageState},
     stopwatch::Stopwatch,
     streams::Stream,
 };
 use crate::{
     Error,
-    diagnosis::{Check, EpochsSeen, Level, RunContext, of_epoch},
     early_stopping::Decision,
     epoch_order::{EpochSeed, epoch_order},
     folds::Fold,
@@ -30,7 +25,7 @@ use crate::{
     optimizer::{LearningRates, RateFactors},
     progress,
     recipe::Shuffle,
-    run::{EpochRecord, HealthRecord, Record, RecordLog, StepRecord},
+    run::{EpochRecord, Record, StepRecord},
     sampling::{Sampling, balanced_order},
     schedule::Rates,
 };
@@ -47,43 +42,6 @@ pub(crate) struct StageRun<'a> {
     pub(crate) plan: &'a StagePlan<'a>,
     /// What is minimized.
     pub(crate) objective: &'a Objective,
-}
-
-/// Where a run keeps what it does, while it lasts.
-pub(crate) struct Session<'a> {
-    pub(crate) log: RecordLog,
-    pub(crate) checkpoints: Checkpoints<'a>,
-    /// Of the stage at work.
-    pub(crate) watch: Watch,
-}
-
-/// What has been said of the stage at work.
-#[derive(Debug, Default)]
-pub(crate) struct Watch {
-    /// Its fold and name.
-    stage: Option<(usize, String)>,
-    epochs: Vec<EpochRecord>,
-    said: BTreeSet<Check>,
-}
-
-impl Session<'_> {
-    /// Warns of what an epoch shows, each thing once a stage, so that a run that will not learn is
-    /// known by its first epoch.
-    fn watch(&mut self, context: &RunContext, record: &EpochRecord, health: &HealthRecord) {
-        let stage = Some((record.fold, record.stage.clone()));
-        if self.watch.stage != stage {
-            self.watch = Watch { stage, ..Watch::default() };
-        }
-        self.watch.epochs.push(record.clone());
-        let RunContext { loss, backbone, ref counts, .. } = *context;
-        let epochs = &self.watch.epochs;
-        for outcome in of_epoch(&EpochsSeen { epochs, health, loss, backbone, counts }) {
-            let Some(finding) = outcome.finding() else { continue };
-            if finding.level != Level::Note && self.watch.said.insert(finding.check) {
-                tracing::warn!("{}: {}", finding.check.name(), finding.verdict);
-            }
-        }
-    }
 }
 
 impl StageRun<'_> {
@@ -135,7 +93,7 @@ impl StageRun<'_> {
             session.log.append(&Record::Health(health.clone()))?;
             report(&record);
             fold_state.progress.records += 2;
-            session.watch(&self.experiment.context, &record, &health);
+            session.watch(&self.experiment.context, &fold_state.progress.epochs, &record, &health);
             self.observe(&record, network, fold_state.stage_mut(self.number))?;
             self.swap_average(network, fold_state)?;
             fold_state.stage_mut(self.number).progress.next_epoch();
@@ -332,59 +290,6 @@ impl StageRun<'_> {
             }
         };
         places.into_iter().map(|place| train[place]).collect()
-    }
-
-    /// Evaluates the network on the fold's validation images.
-    pub(crate) fn validate(&self, network: &Vgg16) -> Result<Evaluation, Error> {
-        let inputs = self.experiment.inputs_at(self.plan.cut);
-        self.evaluate(network, &inputs, self.plan.cut, &self.fold.validation)
-    }
-
-    /// Evaluates it on the images that steer the schedules, if there are any.
-    pub(crate) fn steer(&self, network: &Vgg16) -> Result<Option<Evaluation>, Error> {
-        if self.steering.is_empty() {
-            return Ok(None);
-        }
-        let inputs = self.experiment.inputs_at(self.plan.cut);
-        self.evaluate(network, &inputs, self.plan.cut, self.steering).map(Some)
-    }
-
-    /// Evaluates it on images, over several views of each.
-    pub(crate) fn evaluate_views(
-        &self,
-        network: &Vgg16,
-        views: TestTimeViews,
-        images: &[usize],
-    ) -> Result<Evaluation, Error> {
-        let Experiment { prepared, normalization, recipe, .. } = self.experiment;
-        let evaluated = views.views().into_iter().map(|view| {
-            let inputs = Inputs::viewed(prepared, *normalization, view);
-            self.evaluate(network, &inputs, Cut::IMAGES, images)
-        });
-        let evaluated = evaluated.collect::<Result<_, _>>()?;
-        let labels = self.experiment.labels_of(images);
-        Evaluation::averaged(recipe.loss, evaluated, &labels)
-    }
-
-    fn evaluate(
-        &self,
-        network: &Vgg16,
-        inputs: &Inputs<'_>,
-        cut: Cut,
-        indices: &[usize],
-    ) -> Result<Evaluation, Error> {
-        let experiment = self.experiment;
-        let progress =
-            progress::bar(&format!("fold {} {} validation", self.fold.index, self.plan.stage.name));
-        let held = Held {
-            inputs,
-            cut,
-            indices,
-            labels: &experiment.labels,
-            batch_size: experiment.recipe.batch_size.get(),
-        };
-        let kind = experiment.recipe.loss;
-        evaluate(network, held, kind, &progress, experiment.interrupt, self.fold.index)
     }
 }
 

@@ -52,8 +52,11 @@ fn two_recipes_over_three_folds_are_compared_by_their_summaries() {
     let out = bench.path("out");
     let report = compare(&configs(&bench, "out"), &out, &Interrupt::default()).unwrap();
     let read = |name: &str| {
-        let verdict = Verdict::NotDiagnosed;
-        ComparedRun { name: name.to_owned(), summary: summary(&out.join(name)), verdict }
+        let run = ComparedRun::read(name, &out.join(name)).unwrap();
+        assert_eq!(run.summary, summary(&out.join(name)));
+        // The base is random, and frozen at first.
+        assert!(matches!(run.verdict, Verdict::Found { check: Check::RandomBase, .. }));
+        run
     };
     let (probe, tuned) = (read("probe"), read("tuned"));
     let expected = Comparison::of(&probe.scores(), &tuned.scores()).unwrap();
@@ -209,6 +212,7 @@ fn a_runs_diagnosis_is_its_verdict_and_broken_files_are_named() {
     let diagnosis = Diagnosis::new(vec![Outcome::Found(finding)]);
     let path = out.join("tuned/diagnosis.json");
     fs::write(&path, serde_json::to_string(&diagnosis).unwrap()).unwrap();
+    fs::remove_file(out.join("probe/diagnosis.json")).unwrap();
     let folders = [out.join("probe"), out.join("tuned")];
     let runs = read_runs(&folders).unwrap();
     assert_eq!(runs[0].verdict, Verdict::NotDiagnosed);

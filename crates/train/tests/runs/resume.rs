@@ -311,3 +311,30 @@ fn a_run_from_a_weights_file_survives_a_break_too() {
     run(&config, &Interrupt::default()).unwrap();
     assert_equal(&results(&config.out, 3), &whole);
 }
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let bench = Bench::new(3, 5);
+    let recipe = narrow("bottleneck", &format!("{SETTINGS}{STAGES}"));
+    let path = bench.path("recipe.toml");
+    fs::write(&path, &recipe).unwrap();
+    let with_threads = |threads: &str| {
+        let config = Config {
+            // Features are computed by each, too.
+            features: Some(bench.path(&format!("features-{threads}"))),
+            ..bench.config(&recipe, &format!("threads-{threads}"))
+        };
+        let output = command(&config, &path)
+            .arg("--features-dir")
+            .arg(config.features.as_ref().unwrap())
+            .env("RAYON_NUM_THREADS", threads)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        results(&config.out, 3)
+    };
+    let one = with_threads("1");
+    for threads in ["2", "3", "8"] {
+        assert_equal(&with_threads(threads), &one);
+    }
+}

@@ -1,0 +1,47 @@
+//! What a run keeps while it lasts: its log, its checkpoints, and what it has warned of.
+
+use std::collections::BTreeSet;
+
+use super::checkpoints::Checkpoints;
+use crate::{
+    diagnosis::{Check, EpochsSeen, Level, RunContext, of_epoch},
+    run::{EpochRecord, HealthRecord, RecordLog},
+};
+
+/// What a run keeps while it lasts.
+pub(crate) struct Session<'a> {
+    pub(crate) log: RecordLog,
+    pub(crate) checkpoints: Checkpoints<'a>,
+    /// Checks that have spoken, by fold and stage.
+    said: BTreeSet<(usize, String, Check)>,
+}
+
+impl<'a> Session<'a> {
+    /// A session in which nothing has been said.
+    pub(crate) fn new(log: RecordLog, checkpoints: Checkpoints<'a>) -> Self {
+        Self { log, checkpoints, said: BTreeSet::new() }
+    }
+
+    /// Warns of what an epoch shows, each thing once a stage, so that a run that will not learn is
+    /// known by its first epoch. `before` are the fold's epochs before this one.
+    pub(crate) fn watch(
+        &mut self,
+        context: &RunContext,
+        before: &[EpochRecord],
+        epoch: &EpochRecord,
+        health: &HealthRecord,
+    ) {
+        let is_of_stage = |other: &&EpochRecord| other.stage == epoch.stage;
+        let epochs: Vec<EpochRecord> =
+            before.iter().filter(is_of_stage).chain([epoch]).cloned().collect();
+        let RunContext { loss, backbone, ref counts, .. } = *context;
+        let seen = EpochsSeen { epochs: &epochs, health, loss, backbone, counts };
+        for outcome in of_epoch(&seen) {
+            let Some(finding) = outcome.finding() else { continue };
+            let place = (epoch.fold, epoch.stage.clone(), finding.check);
+            if finding.level != Level::Note && self.said.insert(place) {
+                tracing::warn!("{}: {}", finding.check.name(), finding.verdict);
+            }
+        }
+    }
+}
