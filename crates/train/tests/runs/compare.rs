@@ -52,7 +52,7 @@ fn two_recipes_over_three_folds_are_compared_by_their_summaries() {
     let out = bench.path("out");
     let report = compare(&configs(&bench, "out"), &out, &Interrupt::default()).unwrap();
     let read = |name: &str| {
-        let run = ComparedRun::read(name, &out.join(name)).unwrap();
+        let run = ComparedRun::read(name.to_owned(), &out.join(name)).unwrap();
         assert_eq!(run.summary, summary(&out.join(name)));
         // The base is random, and frozen at first.
         assert!(matches!(run.verdict, Verdict::Found { check: Check::RandomBase, .. }));
