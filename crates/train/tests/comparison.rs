@@ -28,6 +28,8 @@ fn run(name: &str, split: SplitKind, accuracies: &[f64]) -> ComparedRun {
         best_stage: "head".to_owned(),
         best_epoch: 1,
         best_accuracy: accuracy,
+        inner_images: 0,
+        calibration: None,
         majority_accuracy: 0.25,
         initial_sha256: "same".to_owned(),
         seconds: 1.5,
