@@ -15,7 +15,7 @@ use crate::{
     features::FeatureDtype,
     folds::SplitKind,
     recipe::{Overrides, Recipe},
-    training::{Config, WeightsChoice},
+    training::{Config, Keep, WeightsChoice},
 };
 
 /// What is trained on what, by which recipe.
@@ -144,6 +144,7 @@ impl SharedArguments {
             seed: self.seed,
             device: self.device,
             checkpoint_every,
+            keep: Keep::Last,
         })
     }
 }

@@ -55,6 +55,6 @@ pub use recognition::{Recognition, recognize};
 pub use run::{RunContext, of_records};
 pub use similarity::Features;
 pub use steps::{BlockOrigin, gradient_norm, update_ratio};
-pub use text::text;
+pub use text::{text, verdict_line};
 pub use verdict::{Cause, Diagnosis};
 pub use watch::{EpochsSeen, fold_trend, of_epoch};

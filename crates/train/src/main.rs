@@ -6,10 +6,11 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::Parser;
 use train::{
     arguments::{RunArguments, minutes},
+    diagnosis::verdict_line,
     recipe::Builtin,
-    run::table,
+    run::{read_diagnosis, table},
     terminal,
-    training::{self, Interrupt},
+    training::{self, Interrupt, Keep},
 };
 
 /// Fine-tunes VGG16 on a prepared set, with K-fold cross-validation
@@ -27,6 +28,11 @@ struct Arguments {
     /// Minutes that a crash may cost inside an epoch: how old the last checkpoint may become
     #[arg(long, value_name = "MINUTES", default_value_t = 5.0, value_parser = minutes)]
     checkpoint_every: f64,
+    /// Keeps the weights of each fold's best epoch, too, as best.safetensors in its folder
+    ///
+    /// It is the best by the inner validation photographs, where the recipe holds some back.
+    #[arg(long)]
+    keep_best: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -61,7 +67,12 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
     }
     let given = "clap requires it unless --show-recipe is there";
     let checkpoint_every = Duration::from_secs_f64(60.0 * arguments.checkpoint_every);
-    let config =
+    let mut config =
         arguments.run.expect(given).config(arguments.out.expect(given), checkpoint_every)?;
-    Ok(table(&training::run(&config, &Interrupt::on_signal()?)?))
+    if arguments.keep_best {
+        config.keep = Keep::LastAndBest;
+    }
+    let summary = training::run(&config, &Interrupt::on_signal()?)?;
+    let diagnosis = read_diagnosis(&config.out)?.unwrap_or_default();
+    Ok(table(&summary) + &verdict_line(&diagnosis))
 }

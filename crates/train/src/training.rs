@@ -25,7 +25,7 @@ mod streams;
 mod watch;
 
 pub(crate) use batches::for_each_batch;
-pub use config::{Config, WeightsChoice};
+pub use config::{Config, Keep, WeightsChoice};
 pub(crate) use experiment::Experiment;
 pub use experiment::run;
 pub(crate) use initial_weights::refuse_wrong_shapes;

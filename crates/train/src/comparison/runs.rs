@@ -12,11 +12,10 @@ use super::FoldScore;
 use crate::{
     Error,
     diagnosis::{Check, Diagnosis, Level},
-    run::{FORMAT_VERSION, Summary},
+    run::{FORMAT_VERSION, Summary, read_diagnosis},
 };
 
 const SUMMARY: &str = "summary.json";
-const DIAGNOSIS: &str = "diagnosis.json";
 
 /// A run that takes part in a comparison.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,8 +68,7 @@ impl ComparedRun {
                 format!("has format version {}, expected {FORMAT_VERSION}", summary.format_version);
             return Err(Error::Format { path, problem });
         }
-        let diagnosis: Option<Diagnosis> = read_json(&folder.join(DIAGNOSIS))?;
-        let verdict = diagnosis.as_ref().map_or(Verdict::NotDiagnosed, Verdict::of);
+        let verdict = read_diagnosis(folder)?.as_ref().map_or(Verdict::NotDiagnosed, Verdict::of);
         Ok(Self { name, summary, verdict })
     }
 

@@ -42,6 +42,22 @@ pub fn text(diagnosis: &Diagnosis) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
+/// The verdict in a line for a run's table.
+pub fn verdict_line(diagnosis: &Diagnosis) -> String {
+    let verdict = match diagnosis.verdict() {
+        Some(finding) if finding.level == Level::Error => {
+            format!("why it does not learn: {}", finding.verdict)
+        }
+        Some(finding) if finding.level == Level::Warning => {
+            format!("look at this: {}", finding.verdict)
+        }
+        _ if diagnosis.silent.is_empty() => return String::new(),
+        _ => "nothing found that keeps it from learning; diagnosis.json has what was checked"
+            .to_owned(),
+    };
+    format!("{:>12}  {verdict}\n", "diagnosis")
+}
+
 fn finding_lines(finding: &Finding) -> [String; 3] {
     let level = match finding.level {
         Level::Error => "error",

@@ -74,6 +74,13 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
+/// The epoch with the highest accuracy of the images that steer, else of the validation images; the
+/// first of equals, none of no epochs.
+pub(crate) fn best_epoch(epochs: &[EpochRecord]) -> Option<&EpochRecord> {
+    let accuracy = |epoch: &EpochRecord| epoch.inner_accuracy.unwrap_or(epoch.validation_accuracy);
+    epochs.iter().reduce(|best, next| if accuracy(best) < accuracy(next) { next } else { best })
+}
+
 /// The network's health at the end of an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthRecord {

@@ -31,6 +31,17 @@ pub struct Config {
     pub device: DeviceChoice,
     /// How old the last checkpoint may become inside an epoch.
     pub checkpoint_every: Duration,
+    /// Which weights are kept of a fold.
+    pub keep: Keep,
+}
+
+/// Which weights are kept of a fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Those of its end.
+    Last,
+    /// Also those of its best epoch.
+    LastAndBest,
 }
 
 /// What a run starts from.

@@ -1,12 +1,12 @@
 //! A run: one recipe over the folds of one split.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use model::Cut;
+use model::{Cut, Metadata, weights};
 use preprocess::{Normalization, Prepared};
 
 use super::{
-    Config, Inputs, Interrupt,
+    Config, Inputs, Interrupt, Keep,
     checkpoints::Checkpoints,
     fold::train_fold,
     materials::{Materials, features},
@@ -38,6 +38,8 @@ pub(crate) struct Experiment<'a> {
     pub(crate) weights: WeightsSummary,
     pub(crate) seed: u32,
     pub(crate) interrupt: &'a Interrupt,
+    /// The run's folder, if the best weights of each fold are to be kept there.
+    pub(crate) best_weights: Option<&'a Path>,
     /// What the diagnosis knows of the run beside its records.
     pub(crate) context: RunContext,
     /// Features of all images, by cut.
@@ -45,6 +47,18 @@ pub(crate) struct Experiment<'a> {
 }
 
 impl Experiment<'_> {
+    /// What the weights that it leaves say of themselves.
+    pub(crate) fn metadata(&self) -> Metadata {
+        Metadata {
+            format_version: weights::FORMAT_VERSION,
+            normalization: self.normalization.to_string(),
+            source: self.weights.path.clone(),
+            source_sha256: self.weights.sha256.clone(),
+            identities: Some(self.prepared.identities().to_vec()),
+            notes: BTreeMap::new(),
+        }
+    }
+
     /// The labels of these images.
     pub(crate) fn labels_of(&self, images: &[usize]) -> Vec<u32> {
         images.iter().map(|&image| self.labels[image]).collect()
@@ -113,6 +127,7 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             weights: start.weights.clone(),
             seed: config.seed,
             interrupt,
+            best_weights: (config.keep == Keep::LastAndBest).then_some(config.out.as_path()),
             context: context(config, &materials),
         };
         let checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);

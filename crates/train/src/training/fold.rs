@@ -1,8 +1,6 @@
 //! One fold: its stages, one after the other, and what it leaves.
 
-use std::collections::BTreeMap;
-
-use model::{Metadata, Vgg16, weights};
+use model::{Vgg16, weights};
 
 use super::{
     Experiment,
@@ -22,7 +20,7 @@ use crate::{
     inner_split::{InnerSplit, inner_split},
     loss::Objective,
     metrics::majority,
-    run::{Calibration, EpochRecord, FoldSummary, RunFolder, predictions_csv},
+    run::{Calibration, FoldSummary, RunFolder, best_epoch, predictions_csv},
     whole_file::write_whole,
 };
 
@@ -93,19 +91,15 @@ pub(crate) fn train_fold(
         fold.validation.iter().map(|&image| manifest.images[image].path.as_str()).collect();
     let csv = predictions_csv(&images, &manifest.identities, &evaluation.predictions);
     write_whole(&path.join("predictions.csv"), csv.as_bytes())?;
-    let metadata = Metadata {
-        format_version: weights::FORMAT_VERSION,
-        normalization: experiment.normalization.to_string(),
-        source: experiment.weights.path.clone(),
-        source_sha256: experiment.weights.sha256.clone(),
-        identities: Some(manifest.identities.clone()),
-        notes: BTreeMap::new(),
-    };
+    let mut metadata = experiment.metadata();
+    if let Some(Calibration { temperature, .. }) = calibration {
+        metadata.notes.insert("temperature".to_owned(), temperature.get().to_string());
+    }
     weights::write(&path.join("weights.safetensors"), &network.tensors()?, &metadata)?;
 
     state.progress.seconds += watch.lap();
     let FoldProgress { epochs, initial_sha256, seconds, .. } = &state.progress;
-    let best = best_epoch(epochs);
+    let best = best_epoch(epochs).expect("a stage has at least one epoch");
     Ok(FoldSummary {
         fold: fold.index,
         train_images,
@@ -190,14 +184,4 @@ fn calibration(
     Ok(quality(Temperature::ONE)
         .and_then(|before| Ok(Calibration { temperature, before, after: quality(temperature)? }))
         .ok())
-}
-
-/// The epoch with the highest accuracy of the images that steer, else of the validation images; the
-/// first of equals.
-fn best_epoch(epochs: &[EpochRecord]) -> &EpochRecord {
-    let accuracy = |epoch: &EpochRecord| epoch.inner_accuracy.unwrap_or(epoch.validation_accuracy);
-    epochs
-        .iter()
-        .reduce(|best, next| if accuracy(best) < accuracy(next) { next } else { best })
-        .expect("a stage has at least one epoch")
 }

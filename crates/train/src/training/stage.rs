@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use candle_core::Tensor;
-use model::{Cut, Vgg16};
+use model::{Cut, Vgg16, weights};
 
 use super::{
     Experiment, Inputs,
@@ -25,7 +25,7 @@ use crate::{
     optimizer::{LearningRates, RateFactors},
     progress,
     recipe::Shuffle,
-    run::{EpochRecord, Record, StepRecord},
+    run::{EpochRecord, Record, StepRecord, best_epoch, fold_path},
     sampling::{Sampling, balanced_order},
     schedule::Rates,
 };
@@ -95,9 +95,10 @@ impl StageRun<'_> {
             fold_state.progress.records += 2;
             session.watch(&self.experiment.context, &fold_state.progress.epochs, &record, &health);
             self.observe(&record, network, fold_state.stage_mut(self.number))?;
+            fold_state.progress.epochs.push(record);
+            self.keep_best(network, &fold_state.progress.epochs)?;
             self.swap_average(network, fold_state)?;
             fold_state.stage_mut(self.number).progress.next_epoch();
-            fold_state.progress.epochs.push(record);
             if session.checkpoints.is_worth_it() {
                 session.checkpoints.try_write(network, fold_state, &session.log);
             }
@@ -114,6 +115,17 @@ impl StageRun<'_> {
         }
         // None also where the checkpoint was the last epoch's.
         evaluation.map_or_else(|| self.validate(network), Ok)
+    }
+
+    /// Writes the weights down, if they are wanted and the last epoch is the best so far.
+    fn keep_best(&self, network: &Vgg16, epochs: &[EpochRecord]) -> Result<(), Error> {
+        let Some(out) = self.experiment.best_weights else { return Ok(()) };
+        if best_epoch(epochs) != epochs.last() {
+            return Ok(());
+        }
+        let path = fold_path(out, self.fold.index).join("best.safetensors");
+        weights::write(&path, &network.tensors()?, &self.experiment.metadata())?;
+        Ok(())
     }
 
     /// Exchanges the weights and their average, if there is one.

@@ -7,7 +7,7 @@ use train::{
     Error,
     recipe::{HeadInit, Recipe},
     run::Summary,
-    training::{Config, Interrupt, WeightsChoice, run},
+    training::{Config, Interrupt, Keep, WeightsChoice, run},
 };
 
 fn train(config: &Config) -> Summary {
@@ -324,6 +324,7 @@ fn inner_images_steer_and_do_not_train() {
     let recipe = narrow("linear", &format!("inner_validation = 0.34\n{stages}"));
     let mut config = bench.config(&recipe, "run");
     config.selected = vec![1];
+    config.keep = Keep::LastAndBest;
     let summary = train(&config);
     let fold = &summary.folds[0];
     assert_eq!((fold.train_images, fold.inner_images, fold.validation_images), (18, 6, 9));
@@ -348,4 +349,10 @@ fn inner_images_steer_and_do_not_train() {
         .unwrap();
     assert_eq!((&best.stage, best.epoch), (&fold.best_stage, fold.best_epoch));
     assert_eq!(best.validation_accuracy.to_bits(), fold.best_accuracy.to_bits());
+    let at = |name: &str| config.out.join("fold-01").join(name);
+    let file = model::WeightsFile::read(&at("best.safetensors")).unwrap();
+    assert!(file.metadata().notes.is_empty());
+    let last = model::WeightsFile::read(&at("weights.safetensors")).unwrap();
+    let temperature: f64 = last.metadata().notes["temperature"].parse().unwrap();
+    assert_eq!(temperature.to_bits(), calibration.temperature.get().to_bits());
 }

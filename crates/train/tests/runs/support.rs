@@ -18,7 +18,7 @@ use train::{
     device::DeviceChoice,
     recipe::Recipe,
     run::{EpochRecord, Record, StepRecord},
-    training::{Config, WeightsChoice},
+    training::{Config, Keep, WeightsChoice},
 };
 
 /// A folder with a prepared set, a place for runs, and nothing else.
@@ -89,6 +89,7 @@ impl Bench {
             seed: 42,
             device: DeviceChoice::Cpu,
             checkpoint_every: Duration::from_mins(5),
+            keep: Keep::Last,
         }
     }
 }
