@@ -319,7 +319,7 @@ fn monitored(record: &EpochRecord, monitor: Monitor) -> f64 {
 fn report(record: &EpochRecord) {
     tracing::info!(
         "fold {} {} epoch {}: loss {:.4}, accuracy {:.2}%, validation loss {:.4}, \
-         accuracy {:.2}%, top-5 {:.2}%, rate {:.2e}, {:.1} s",
+         accuracy {:.2}%, top-5 {:.2}%{}, rate {:.2e}, {:.1} s",
         record.fold,
         record.stage,
         record.epoch,
@@ -328,6 +328,10 @@ fn report(record: &EpochRecord) {
         record.validation_loss,
         100.0 * record.validation_accuracy,
         100.0 * record.validation_top5,
+        match record.inner_accuracy {
+            Some(accuracy) => format!(", inner accuracy {:.2}%", 100.0 * accuracy),
+            None => String::new(),
+        },
         record.learning_rate,
         record.seconds
     );
