@@ -38,6 +38,23 @@ pub(crate) fn train_fold(
     session: &mut Session<'_>,
     folder: &RunFolder,
 ) -> Result<FoldSummary, Error> {
+    let trained = train_stages(experiment, plans, fold, network, state, session, folder);
+    if let Err(Error::Interrupted { .. }) = trained {
+        session.checkpoints.write(network, state, &session.log)?;
+        session.checkpoints.wait()?;
+    }
+    trained
+}
+
+fn train_stages(
+    experiment: &Experiment<'_>,
+    plans: &[StagePlan<'_>],
+    fold: &Fold,
+    network: &mut Vgg16,
+    state: &mut FoldState,
+    session: &mut Session<'_>,
+    folder: &RunFolder,
+) -> Result<FoldSummary, Error> {
     let train_images = fold.train.len();
     let steered = steered(experiment, fold);
     let (fold, steering) = (&steered.fold, steered.steering.as_slice());
@@ -63,12 +80,7 @@ pub(crate) fn train_fold(
     let mut evaluation = None;
     while state.progress.stage < plans.len() {
         let number = state.progress.stage;
-        let trained = run(number).train(network, state, session);
-        if let Err(Error::Interrupted { .. }) = trained {
-            session.checkpoints.write(network, state, &session.log)?;
-            session.checkpoints.wait()?;
-        }
-        evaluation = Some(trained?);
+        evaluation = Some(run(number).train(network, state, session)?);
         state.progress.stage += 1;
         if experiment.recipe.fresh_model_per_fold {
             // Nobody needs its moments again, which are twice as large as the weights.

@@ -1,6 +1,9 @@
 //! One stage of one fold: epochs of steps, each epoch validated.
 
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+};
 
 use candle_core::Tensor;
 use model::{Cut, Vgg16, weights};
@@ -262,7 +265,7 @@ impl StageRun<'_> {
         };
         match stopping.observe(monitored(record, config.monitor)) {
             Decision::Improved if config.restore_best_weights => {
-                stage_state.best = Some(snapshot(network)?);
+                stage_state.best = Some(snapshot(network, &self.plan.trainable)?);
             }
             Decision::Improved | Decision::Continue => {}
             Decision::Stop => {
@@ -337,17 +340,17 @@ fn report(record: &EpochRecord) {
     );
 }
 
-/// Copies of what is being trained.
-fn snapshot(network: &Vgg16) -> Result<BTreeMap<String, Tensor>, Error> {
+/// Copies of what a stage trains, opened or not.
+fn snapshot(network: &Vgg16, layers: &BTreeSet<String>) -> Result<BTreeMap<String, Tensor>, Error> {
     let copy = |(name, var): (&str, &candle_core::Var)| {
         Ok((name.to_owned(), var.as_detached_tensor().copy()?))
     };
-    network.variables().into_iter().map(copy).collect()
+    network.variables_of(layers).into_iter().map(copy).collect()
 }
 
 fn restore(network: &Vgg16, snapshot: &BTreeMap<String, Tensor>) -> Result<(), Error> {
     for (name, var) in network.variables() {
-        var.set(snapshot.get(name).expect("the trainable layers have not changed in the stage"))?;
+        var.set(snapshot.get(name).expect("a snapshot has all that the stage trains"))?;
     }
     Ok(())
 }

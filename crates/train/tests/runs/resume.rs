@@ -51,6 +51,7 @@ epochs = 3
 optimizer = { kind = "sgd", learning_rate = 1e-4, momentum = 0.9, l2 = 1e-4, clip = { norm = 1.0 } }
 schedule = { kind = "cosine" }
 unfreeze = { every_epochs = 1 }
+early_stopping = { monitor = "train_loss", patience = 3, restore_best_weights = true }
 
 [[stage]]
 name = "average"
