@@ -57,4 +57,4 @@ pub use similarity::Features;
 pub use steps::{BlockOrigin, gradient_norm, update_ratio};
 pub use text::{text, verdict_line};
 pub use verdict::{Cause, Diagnosis};
-pub use watch::{EpochsSeen, fold_trend, of_epoch};
+pub use watch::{EpochsSeen, baseline_beaten, fold_trend, of_epoch};

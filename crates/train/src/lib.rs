@@ -22,6 +22,7 @@ pub mod loss;
 pub mod metrics;
 pub mod mixup;
 pub mod monitor;
+mod nearest_mean;
 mod numpy_random;
 pub mod optimizer;
 mod progress;

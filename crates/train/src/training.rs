@@ -31,7 +31,7 @@ pub use experiment::run;
 pub(crate) use initial_weights::refuse_wrong_shapes;
 pub use inputs::Inputs;
 pub use interrupt::Interrupt;
-pub(crate) use materials::Materials;
+pub(crate) use materials::{Materials, kept_pool5};
 pub(crate) use plan::{StagePlan, plan};
 pub(crate) use start::file_normalization;
 pub(crate) use streams::Stream;

@@ -30,6 +30,7 @@ fn run(name: &str, split: SplitKind, accuracies: &[f64]) -> ComparedRun {
         best_accuracy: accuracy,
         inner_images: 0,
         calibration: None,
+        nearest_mean_accuracy: None,
         majority_accuracy: 0.25,
         initial_sha256: "same".to_owned(),
         seconds: 1.5,

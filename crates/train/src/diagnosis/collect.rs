@@ -2,11 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{Beginning, Check, Diagnosis, Outcome, cheap, first_steps::first_steps, probes};
+use super::{
+    Beginning, Check, Diagnosis, Features, Outcome, cheap, first_steps::first_steps, of_features,
+    probes,
+};
+use model::Vgg16;
+
 use crate::{
     Error,
-    training::{Config, Interrupt, Materials, StagePlan, plan},
+    training::{Config, Interrupt, Materials, StagePlan, kept_pool5, plan},
 };
+
+/// Numbers of features that are compared in memory, of which it takes up to three times 4 bytes each.
+const MOST_FEATURES: usize = 1 << 28;
 
 /// How much a diagnosis may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +43,7 @@ pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<
             let trainable: Vec<_> = plans.iter().map(|plan| plan.trainable.clone()).collect();
             let beginning = beginning(config, &materials, &trainable);
             outcomes.extend(probes(&beginning, &network)?);
+            outcomes.extend(near(config, &materials, &network)?);
             if interrupt.is_raised() {
                 return Err(Error::InterruptedDiagnosis);
             }
@@ -45,9 +54,23 @@ pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<
             let probing = [Check::FeatureSpread, Check::Presentation, Check::FrozenBaseline];
             let why = "it needs the network to look at photographs";
             outcomes.extend(probing.map(|check| Outcome::skipped(check, why)));
+            outcomes.push(Outcome::skipped(Check::NearDuplicates, why));
         }
     }
     Ok(Diagnosis::new(outcomes))
+}
+
+/// Near copies among the base's features of all photographs, where an earlier run has kept them.
+fn near(config: &Config, materials: &Materials, network: &Vgg16) -> Result<Vec<Outcome>, Error> {
+    let skipped = |why: &str| Ok(vec![Outcome::skipped(Check::NearDuplicates, why)]);
+    let Some(file) = kept_pool5(config, materials, network)? else {
+        return skipped("it needs the base's features of all photographs, which a run keeps");
+    };
+    if MOST_FEATURES < file.len() * file.shape().iter().product::<usize>() {
+        return skipped("the base's features of all photographs are too many to hold in memory");
+    }
+    let all: Vec<usize> = (0..file.len()).collect();
+    of_features(&Features::new(file.read(&all)?, file.len()), &materials.folds)
 }
 
 /// The checks that cost next to nothing, of a run whose materials are open.

@@ -53,6 +53,8 @@ pub enum Check {
     FeatureDrift,
     /// A loss that stays where a constant prediction is.
     FlatLoss,
+    /// The trained network against the frozen base alone.
+    BaselineBeaten,
     /// Training improves and validation does not.
     Overfitting,
     /// Validation better in each fold than in the one before.
@@ -188,6 +190,7 @@ impl Check {
         use Check as C;
         match self {
             C::BaseRate => &[
+                C::BaselineBeaten,
                 C::ClippedSaturation,
                 C::ClippedLoss,
                 C::UpdateRatio,
@@ -198,8 +201,8 @@ impl Check {
                 C::FlatLoss,
                 C::OverfitBatch,
             ],
-            C::ModelPerFold => &[C::FoldTrend],
-            C::Coverage => &[C::Overfitting],
+            C::ModelPerFold => &[C::BaselineBeaten, C::FoldTrend],
+            C::Coverage => &[C::BaselineBeaten, C::Overfitting],
             C::ValueRange => &[
                 C::MeanSubtraction,
                 C::ConstantImages,

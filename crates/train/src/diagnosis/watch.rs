@@ -133,6 +133,36 @@ pub fn fold_trend(first_epochs: &[f64]) -> Outcome {
     })
 }
 
+/// How much worse than the frozen base alone a trained network may be by chance of the folds.
+const WORSE: f64 = 0.01;
+
+/// Finds a network that training has made worse than the base it came from.
+///
+/// `folds` have their accuracy, and that of naming the person whose mean features of the frozen base
+/// are nearest.
+pub fn baseline_beaten(folds: &[(f64, f64)]) -> Outcome {
+    let check = Check::BaselineBeaten;
+    if folds.is_empty() {
+        return Outcome::skipped(check, "the base's features of all photographs are not kept");
+    }
+    let count = folds.len() as f64;
+    let trained = folds.iter().map(|fold| fold.0).sum::<f64>() / count;
+    let alone = folds.iter().map(|fold| fold.1).sum::<f64>() / count;
+    let what = "accuracy of the frozen base's nearest means less the network's, mean over folds";
+    Outcome::judge(check, Measurement::at_most(what, alone - trained, WORSE), || {
+        (
+            Level::Error,
+            format!(
+                "The network recognizes {} of held-out photographs, where the frozen base alone, by \
+                 nearest means, recognizes {}: training has made it worse.",
+                percent(trained),
+                percent(alone)
+            ),
+            Remedy::command("--recipe linear-probe"),
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -199,6 +229,13 @@ mod tests {
         let by_heart = [epoch(0.1, 1.0, 0.4)];
         let found = found(&by_heart, &health(0.2, None), LossKind::CrossEntropy);
         assert_eq!(found, [Check::Overfitting]);
+    }
+
+    #[test]
+    fn a_network_that_the_frozen_base_beats_is_found() {
+        assert!(baseline_beaten(&[(0.2, 0.3), (0.3, 0.3)]).finding().is_some());
+        assert!(baseline_beaten(&[(0.29, 0.3), (0.3, 0.3)]).finding().is_none());
+        assert!(matches!(baseline_beaten(&[]), Outcome::Skipped { .. }));
     }
 
     #[test]

@@ -93,6 +93,16 @@ impl<'a> FeatureCache<'a> {
         Ok(features)
     }
 
+    /// The features at a cut, if they are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tensor`] if a parameter cannot be read back from the device.
+    pub(crate) fn kept(&self, network: &Vgg16, cut: Cut) -> Result<Option<FeatureFile>, Error> {
+        let metadata = self.metadata(network, cut, self.dtype)?;
+        Ok(FeatureFile::open(&self.path(&metadata), &metadata).ok())
+    }
+
     /// Computes the features at `cut` from the images into a file of the caller's choice.
     ///
     /// # Errors

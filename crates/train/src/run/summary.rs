@@ -104,6 +104,10 @@ pub struct FoldSummary {
     pub calibration: Option<Calibration>,
     /// Accuracy on these validation images of naming the commonest identity in training.
     pub majority_accuracy: f64,
+    /// Accuracy on these validation images of naming the person whose mean features of the frozen base
+    /// are nearest; none where those features are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest_mean_accuracy: Option<f64>,
     /// SHA-256 over the weights that the fold started from: equal for all folds of a sound run.
     pub initial_sha256: String,
     /// Wall time.
@@ -132,6 +136,10 @@ pub struct Baselines {
     pub chance: f64,
     /// Naming the commonest identity in training, averaged over the folds that are there.
     pub majority: f64,
+    /// Naming the person whose mean features of the frozen base are nearest, averaged over the folds
+    /// that are there; none unless all have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest_mean: Option<f64>,
 }
 
 /// What is known of a run before its first step.
@@ -175,6 +183,12 @@ impl Summary {
             baselines: Baselines {
                 chance: chance(identities),
                 majority: column(|fold| fold.majority_accuracy).mean,
+                nearest_mean: folds
+                    .iter()
+                    .map(|fold| fold.nearest_mean_accuracy)
+                    .collect::<Option<Vec<f64>>>()
+                    .and_then(|values| Spread::of(&values))
+                    .map(|spread| spread.mean),
             },
             recipe: run.recipe,
             dataset: run.dataset,

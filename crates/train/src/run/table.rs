@@ -60,5 +60,12 @@ pub fn table(summary: &Summary) -> String {
     }
     line(format_args!("{:>12}  {:>7.2}%", "chance", percent(summary.baselines.chance)));
     line(format_args!("{:>12}  {:>7.2}%", "majority", percent(summary.baselines.majority)));
+    if let Some(nearest_mean) = summary.baselines.nearest_mean {
+        line(format_args!(
+            "{:>12}  {:>7.2}%  the frozen base alone: who has the nearest mean features",
+            "nearest mean",
+            percent(nearest_mean)
+        ));
+    }
     text
 }

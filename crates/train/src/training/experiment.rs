@@ -9,7 +9,7 @@ use super::{
     Config, Inputs, Interrupt, Keep,
     checkpoints::Checkpoints,
     fold::train_fold,
-    materials::{Materials, features},
+    materials::{Materials, features, kept_pool5},
     plan::plan,
     resume::Resume,
     session::Session,
@@ -44,6 +44,8 @@ pub(crate) struct Experiment<'a> {
     pub(crate) context: RunContext,
     /// Features of all images, by cut.
     features: BTreeMap<Cut, FeatureFile>,
+    /// Those at `pool5`, where they are kept, though no stage may start from them.
+    pub(crate) pool5: Option<FeatureFile>,
 }
 
 impl Experiment<'_> {
@@ -119,6 +121,7 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         warn(&before);
         let experiment = Experiment {
             features: features(config, prepared, start, &plans, &network, interrupt)?,
+            pool5: kept_pool5(config, &materials, &network)?,
             prepared,
             labels: labels.clone(),
             groups,
@@ -162,12 +165,19 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             }
             folder.summarize(&description)?;
             let records = RecordLog::records(&folder.metrics_path())?;
-            let seen = diagnosis::of_records(&records, &experiment.context);
+            let mut seen = diagnosis::of_records(&records, &experiment.context);
+            seen.push(diagnosis::baseline_beaten(&beside_baseline(&folder)));
             folder.write_diagnosis(&Diagnosis::new([before.clone(), seen].concat()))?;
         }
     }
     // Anew also where nothing was left to do: the last run may have been killed before it.
     folder.summarize(&description)
+}
+
+/// Of each fold that is done: its accuracy, and what the frozen base can do alone, where that is known.
+fn beside_baseline(folder: &RunFolder) -> Vec<(f64, f64)> {
+    let folds = folder.done().values();
+    folds.filter_map(|fold| Some((fold.accuracy, fold.nearest_mean_accuracy?))).collect()
 }
 
 fn context(config: &Config, materials: &Materials) -> RunContext {

@@ -20,6 +20,7 @@ use crate::{
     inner_split::{InnerSplit, inner_split},
     loss::Objective,
     metrics::majority,
+    nearest_mean::nearest_mean_accuracy,
     run::{Calibration, FoldSummary, RunFolder, best_epoch, predictions_csv},
     whole_file::write_whole,
 };
@@ -56,6 +57,7 @@ fn train_stages(
     folder: &RunFolder,
 ) -> Result<FoldSummary, Error> {
     let train_images = fold.train.len();
+    let (whole, num_classes) = (fold, experiment.prepared.identities().len());
     let steered = steered(experiment, fold);
     let (fold, steering) = (&steered.fold, steered.steering.as_slice());
     tracing::info!(
@@ -110,6 +112,12 @@ fn train_stages(
     weights::write(&path.join("weights.safetensors"), &network.tensors()?, &metadata)?;
 
     state.progress.seconds += watch.lap();
+    // Of the whole training part, that which steers included; its time is not the training's.
+    let nearest_mean_accuracy = experiment
+        .pool5
+        .as_ref()
+        .map(|file| nearest_mean_accuracy(file, &experiment.labels, num_classes, whole))
+        .transpose()?;
     let FoldProgress { epochs, initial_sha256, seconds, .. } = &state.progress;
     let best = best_epoch(epochs).expect("a stage has at least one epoch");
     Ok(FoldSummary {
@@ -128,6 +136,7 @@ fn train_stages(
         calibration,
         majority_accuracy: majority(&experiment.labels, std::slice::from_ref(fold))
             .expect("a fold holds out at least one image"),
+        nearest_mean_accuracy,
         initial_sha256: initial_sha256.clone(),
         seconds: *seconds,
         device: device_name(network.device()),

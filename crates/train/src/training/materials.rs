@@ -97,18 +97,37 @@ pub(crate) fn features(
                 .to_owned(),
         });
     }
-    let cache = FeatureCache::new(
-        &folder,
-        prepared,
-        start.normalization,
-        &start.weights.sha256,
-        config.recipe.features_dtype,
-    );
+    let cache = cache(config, &folder, prepared, start);
     let mut cuts: Vec<Cut> = plans.iter().map(|plan| plan.cut).collect();
     cuts.sort_unstable();
     cuts.dedup();
     cuts.retain(|&cut| cut != Cut::IMAGES);
     cache.features(network, &cuts, interrupt)
+}
+
+/// The features of all images at `pool5`, if they are kept from an earlier run.
+///
+/// # Errors
+///
+/// Those of [`FeatureCache::kept`].
+pub(crate) fn kept_pool5(
+    config: &Config,
+    materials: &Materials,
+    network: &Vgg16,
+) -> Result<Option<FeatureFile>, Error> {
+    let folder = features_folder(&config.data, config.features.as_deref());
+    let cut = network.architecture().cut_after("pool5")?;
+    cache(config, &folder, &materials.prepared, &materials.start).kept(network, cut)
+}
+
+fn cache<'a>(
+    config: &Config,
+    folder: &Path,
+    prepared: &'a Prepared,
+    start: &Start,
+) -> FeatureCache<'a> {
+    let dtype = config.recipe.features_dtype;
+    FeatureCache::new(folder, prepared, start.normalization, &start.weights.sha256, dtype)
 }
 
 /// Where features are kept: beside the prepared set, which holds nothing but itself.
