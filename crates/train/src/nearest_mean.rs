@@ -25,7 +25,7 @@ const BATCH: usize = 256;
 ///
 /// Mensink et al., Distance-Based Image Classification (PAMI 2013), nearest class mean, with the
 /// cosine in place of the Euclidean distance.
-pub fn nearest_mean_accuracy(
+pub(crate) fn nearest_mean_accuracy(
     file: &FeatureFile,
     labels: &[u32],
     num_classes: usize,
@@ -48,7 +48,9 @@ pub fn nearest_mean_accuracy(
     for sum in sums.chunks_exact(units) {
         center.iter_mut().zip(sum).for_each(|(center, sum)| *center += sum);
     }
-    center.iter_mut().for_each(|value| *value /= fold.train.len() as f64);
+    for value in &mut center {
+        *value /= fold.train.len() as f64;
+    }
     let (people, means) = means(&sums, &counts, &center);
     let means = Tensor::from_vec(means, (people.len(), units), &Device::Cpu)?.t()?;
 

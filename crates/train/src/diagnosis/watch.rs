@@ -151,14 +151,17 @@ pub fn baseline_beaten(folds: &[(f64, f64)]) -> Outcome {
     let what = "accuracy of the frozen base's nearest means less the network's, mean over folds";
     Outcome::judge(check, Measurement::at_most(what, alone - trained, WORSE), || {
         (
-            Level::Error,
+            Level::Warning,
             format!(
                 "The network recognizes {} of held-out photographs, where the frozen base alone, by \
-                 nearest means, recognizes {}: training has made it worse.",
+                 nearest means, recognizes {}: what is trained on top of it does not pay.",
                 percent(trained),
                 percent(alone)
             ),
-            Remedy::command("--recipe linear-probe"),
+            Remedy::advice(
+                "Give the head less freedom: `dropout = 0.5`, a smaller `head`, a lower rate, more \
+                 photographs.",
+            ),
         )
     })
 }
