@@ -51,9 +51,10 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seconds", type=float, default=10.0, help="longest time until a kill")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER)
-    given = parser.parse_args()
-    arguments = [argument for argument in given.arguments if argument != "--"]
+    if "--" not in sys.argv:
+        parser.error("the arguments of train stand after --")
+    split = sys.argv.index("--")
+    given, arguments = parser.parse_args(sys.argv[1:split]), sys.argv[split + 1 :]
 
     def start(name):
         command = [given.program, *arguments, "--out", str(given.out / name)]
@@ -61,8 +62,9 @@ def main():
 
     begin = time.time()
     whole = start("whole")
-    if whole.communicate() and whole.returncode != 0:
-        sys.exit("the run that was left alone failed")
+    _, words = whole.communicate()
+    if whole.returncode != 0:
+        sys.exit(f"the run that was left alone failed: {words.decode()}")
     print(f"left alone: {time.time() - begin:.0f} s")
 
     draw = random.Random(given.seed)
