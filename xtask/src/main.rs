@@ -29,6 +29,7 @@ Examples:
   cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
   cargo xtask train --data data/lfw-224 --weights weights/vggface.safetensors --out runs/lfw
   cargo xtask diagnose --data data/lfw-224 --weights weights/vggface.safetensors --recipe naive
+  cargo xtask find-rate --data data/lfw-224 --weights weights/vggface.safetensors
   cargo xtask train --help";
 
 #[derive(Subcommand)]
@@ -51,6 +52,9 @@ enum Command {
     /// Why a run would not learn, before it is run
     #[command(disable_help_flag = true)]
     Diagnose(Passed),
+    /// Which learning rate a stage of a recipe can take: a range test, with its picture
+    #[command(disable_help_flag = true)]
+    FindRate(Passed),
     /// Several recipes over the same folds, or runs that are there: one table, paired tests
     #[command(disable_help_flag = true)]
     Compare(Passed),
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         }
         Command::Train(passed) => Stage::TRAIN.become_it(features, &passed.arguments),
         Command::Diagnose(passed) => Stage::DIAGNOSE.become_it(features, &passed.arguments),
+        Command::FindRate(passed) => Stage::FIND_RATE.become_it(features, &passed.arguments),
         Command::Compare(passed) => Stage::COMPARE.become_it(features, &passed.arguments),
         Command::Export(passed) => Stage::EXPORT.become_it(features, &passed.arguments),
         Command::Bench(passed) => Stage::BENCH.become_it(features, &passed.arguments),

@@ -32,6 +32,7 @@ impl Stage {
     pub(crate) const EXPORT: Self = Self { binary: "export", is_accelerated: true };
     pub(crate) const TRAIN: Self = Self { binary: "train", is_accelerated: true };
     pub(crate) const DIAGNOSE: Self = Self { binary: "diagnose", is_accelerated: true };
+    pub(crate) const FIND_RATE: Self = Self { binary: "find-rate", is_accelerated: true };
     pub(crate) const COMPARE: Self = Self { binary: "compare", is_accelerated: true };
     pub(crate) const BENCH: Self = Self { binary: "bench", is_accelerated: false };
     pub(crate) const FEATURES: Self = Self { binary: "features", is_accelerated: true };

@@ -149,6 +149,17 @@ impl SharedArguments {
     }
 }
 
+/// Reads the name of a picture, so that no other file is replaced by one.
+///
+/// # Errors
+///
+/// What was expected, if it is something else.
+pub fn svg_file(path: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(path);
+    let is_svg = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
+    if is_svg { Ok(path) } else { Err("expected a name that ends in .svg") }
+}
+
 /// Reads a number of minutes, 0 to a million.
 ///
 /// # Errors

@@ -184,6 +184,29 @@ pub enum Error {
     /// Ctrl-C in a diagnosis.
     #[error("interrupted; nothing was trained or written")]
     InterruptedDiagnosis,
+    /// Ctrl-C in a range test.
+    #[error("interrupted; no weights were kept and no picture was written")]
+    InterruptedRangeTest,
+    /// A range test that cannot be taken.
+    #[error("{setting} is {found}, expected {expected}")]
+    RateRange {
+        /// The setting, as the command line calls it.
+        setting: &'static str,
+        /// What was asked for.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A stage that the recipe does not have.
+    #[error("recipe {recipe} has no stage `{name}`; it has {known}")]
+    UnknownStage {
+        /// Name or path of the recipe.
+        recipe: String,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// Ctrl-C while features were computed.
     #[error("interrupted while computing features; nothing was trained")]
     InterruptedFeatures,
@@ -299,6 +322,8 @@ impl Error {
             | Self::TooFewRuns { .. }
             | Self::EqualNames { .. }
             | Self::UnknownBaseline { .. }
+            | Self::RateRange { .. }
+            | Self::UnknownStage { .. }
             | Self::Folds(_) => true,
             Self::Model(error) => matches!(**error, model::Error::UnknownLayer { .. }),
             _ => false,

@@ -26,6 +26,7 @@ mod nearest_mean;
 mod numpy_random;
 pub mod optimizer;
 mod progress;
+pub mod rate_finder;
 pub mod recipe;
 pub mod run;
 pub mod sampling;

@@ -19,7 +19,7 @@ use crate::{
     Error,
     features::FeatureDtype,
     folds::SplitKind,
-    loss::{ClassWeighting, LossKind},
+    loss::{ClassWeighting, LossKind, Objective},
     sampling::Sampling,
     setting::{LabelSmoothing, Share},
 };
@@ -259,6 +259,15 @@ impl Recipe {
     pub fn classifier(&self, num_classes: usize) -> Classifier {
         classifier(self.head, self.dropout, num_classes)
             .expect("whether a head takes dropout does not depend on how many people there are")
+    }
+
+    /// What is minimized where training images have these labels.
+    pub(crate) fn objective(&self, train_labels: &[u32], num_classes: usize) -> Objective {
+        Objective {
+            kind: self.loss,
+            label_smoothing: self.label_smoothing,
+            class_weights: self.class_weights.weights(train_labels, num_classes),
+        }
     }
 
     /// Takes what was given over what the recipe says.

@@ -65,11 +65,7 @@ pub(crate) fn first_steps(
         config,
         materials,
         plan,
-        objective: Objective {
-            kind: config.recipe.loss,
-            label_smoothing: config.recipe.label_smoothing,
-            class_weights: config.recipe.class_weights.weights(&labels, num_classes),
-        },
+        objective: config.recipe.objective(&labels, num_classes),
         interrupt,
     };
     let seed = EpochSeed { seed: config.seed, fold: fold.index, stage: 0, epoch: 1 };

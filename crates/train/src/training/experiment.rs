@@ -19,6 +19,7 @@ use crate::{
     diagnosis::{self, Counts, Diagnosis, Level, Outcome, RunContext},
     features::FeatureFile,
     folds::Fold,
+    loss::Objective,
     recipe::Recipe,
     run::{
         DatasetSummary, FORMAT_VERSION, RecordLog, RunDescription, RunFolder, RunIdentity, Summary,
@@ -48,7 +49,37 @@ pub(crate) struct Experiment<'a> {
     pub(crate) pool5: Option<FeatureFile>,
 }
 
-impl Experiment<'_> {
+impl<'a> Experiment<'a> {
+    /// What folds of these materials share, where the frozen layers' output is this.
+    pub(crate) fn new(
+        config: &'a Config,
+        materials: &'a Materials,
+        features: BTreeMap<Cut, FeatureFile>,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        let Materials { prepared, labels, groups, start, .. } = materials;
+        Self {
+            prepared,
+            labels: labels.clone(),
+            groups,
+            recipe: &config.recipe,
+            normalization: start.normalization,
+            weights: start.weights.clone(),
+            seed: config.seed,
+            interrupt,
+            best_weights: (config.keep == Keep::LastAndBest).then_some(config.out.as_path()),
+            context: context(config, materials),
+            features,
+            pool5: None,
+        }
+    }
+
+    /// What is minimized in a fold.
+    pub(crate) fn objective(&self, fold: &Fold) -> Objective {
+        let num_classes = self.prepared.identities().len();
+        self.recipe.objective(&self.labels_of(&fold.train), num_classes)
+    }
+
     /// What the weights that it leaves say of themselves.
     pub(crate) fn metadata(&self) -> Metadata {
         Metadata {
@@ -66,11 +97,11 @@ impl Experiment<'_> {
         images.iter().map(|&image| self.labels[image]).collect()
     }
 
-    /// The images, or their features, that enter the network at this cut of a stage.
-    pub(crate) fn inputs_at(&self, cut: Cut) -> Inputs<'_> {
+    /// The images' features at this cut, where it has them, else the images; and where they enter.
+    pub(crate) fn inputs_at(&self, cut: Cut) -> (Inputs<'_>, Cut) {
         match self.features.get(&cut) {
-            Some(file) => Inputs::Features(file),
-            None => Inputs::plain(self.prepared, self.normalization),
+            Some(file) => (Inputs::Features(file), cut),
+            None => (Inputs::plain(self.prepared, self.normalization), Cut::IMAGES),
         }
     }
 }
@@ -84,7 +115,7 @@ impl Experiment<'_> {
 /// [`Error::NonFiniteLoss`], and what the disk and the device report; folds that are done are kept.
 pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
     let materials = Materials::open(config)?;
-    let Materials { prepared, labels, groups, folds, device, start } = &materials;
+    let Materials { prepared, folds, device, start, .. } = &materials;
     start.report();
     let mut network = start.network(device)?;
     let plans = plan(&config.recipe_name, &config.recipe, &mut network)?;
@@ -119,19 +150,10 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
     if !to_train.is_empty() {
         prepared.verify()?;
         warn(&before);
+        let features = features(config, prepared, start, &plans, &network, interrupt)?;
         let experiment = Experiment {
-            features: features(config, prepared, start, &plans, &network, interrupt)?,
             pool5: kept_pool5(config, &materials, &network)?,
-            prepared,
-            labels: labels.clone(),
-            groups,
-            recipe: &config.recipe,
-            normalization: start.normalization,
-            weights: start.weights.clone(),
-            seed: config.seed,
-            interrupt,
-            best_weights: (config.keep == Keep::LastAndBest).then_some(config.out.as_path()),
-            context: context(config, &materials),
+            ..Experiment::new(config, &materials, features, interrupt)
         };
         let checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);
         let log =

@@ -18,7 +18,6 @@ use crate::{
     device::device_name,
     folds::Fold,
     inner_split::{InnerSplit, inner_split},
-    loss::Objective,
     metrics::majority,
     nearest_mean::nearest_mean_accuracy,
     run::{Calibration, FoldSummary, RunFolder, best_epoch, predictions_csv},
@@ -70,7 +69,7 @@ fn train_stages(
         },
         fold.validation.len()
     );
-    let objective = objective(experiment, fold);
+    let objective = experiment.objective(fold);
     let run = |number: usize| StageRun {
         experiment,
         fold,
@@ -144,27 +143,14 @@ fn train_stages(
     })
 }
 
-/// What a fold minimizes.
-fn objective(experiment: &Experiment<'_>, fold: &Fold) -> Objective {
-    let recipe = experiment.recipe;
-    let num_classes = experiment.prepared.identities().len();
-    Objective {
-        kind: recipe.loss,
-        label_smoothing: recipe.label_smoothing,
-        class_weights: recipe
-            .class_weights
-            .weights(&experiment.labels_of(&fold.train), num_classes),
-    }
-}
-
 /// A fold whose training images are those that train, and those that steer.
-struct Steered {
-    fold: Fold,
-    steering: Vec<usize>,
+pub(super) struct Steered {
+    pub(super) fold: Fold,
+    pub(super) steering: Vec<usize>,
 }
 
 /// Holds images back to steer by, if the recipe wants it. Near duplicates stay together.
-fn steered(experiment: &Experiment<'_>, fold: &Fold) -> Steered {
+pub(super) fn steered(experiment: &Experiment<'_>, fold: &Fold) -> Steered {
     let Some(share) = experiment.recipe.inner_validation else {
         return Steered { fold: fold.clone(), steering: Vec::new() };
     };

@@ -56,14 +56,14 @@ impl StageRun<'_> {
 
     /// The backbone's features of some images of the whole set, the same in every fold.
     pub(crate) fn watched_features(&self, network: &Vgg16) -> Result<Tensor, Error> {
-        let inputs = self.experiment.inputs_at(self.plan.cut);
+        let (inputs, cut) = self.experiment.inputs_at(self.plan.cut);
         let stride = inputs.len().div_ceil(WATCHED_IMAGES);
         let indices: Vec<usize> = (0..inputs.len()).step_by(stride).collect();
         let end = network.architecture().cut_after("pool5")?;
         let mut parts = Vec::new();
         for batch in indices.chunks(self.experiment.recipe.batch_size.get()) {
             let images = inputs.read(batch, 0, network.device())?;
-            let features = network.forward(self.plan.cut, end, &images, Mode::Eval)?;
+            let features = network.forward(cut, end, &images, Mode::Eval)?;
             parts.push(features.flatten_from(1)?.to_device(&Device::Cpu)?);
         }
         Ok(Tensor::cat(&parts, 0)?)

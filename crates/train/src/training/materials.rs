@@ -115,8 +115,24 @@ pub(crate) fn kept_pool5(
     materials: &Materials,
     network: &Vgg16,
 ) -> Result<Option<FeatureFile>, Error> {
+    kept(config, materials, network, network.architecture().cut_after("pool5")?)
+}
+
+/// The features of all images at a cut, if there are any and an earlier run has kept them.
+///
+/// # Errors
+///
+/// Those of [`FeatureCache::kept`].
+pub(super) fn kept(
+    config: &Config,
+    materials: &Materials,
+    network: &Vgg16,
+    cut: Cut,
+) -> Result<Option<FeatureFile>, Error> {
+    if cut == Cut::IMAGES {
+        return Ok(None);
+    }
     let folder = features_folder(&config.data, config.features.as_deref());
-    let cut = network.architecture().cut_after("pool5")?;
     cache(config, &folder, &materials.prepared, &materials.start).kept(network, cut)
 }
 

@@ -13,8 +13,8 @@ use crate::{Error, progress};
 impl StageRun<'_> {
     /// Evaluates the network on the fold's validation images.
     pub(crate) fn validate(&self, network: &Vgg16) -> Result<Evaluation, Error> {
-        let inputs = self.experiment.inputs_at(self.plan.cut);
-        self.evaluate(network, &inputs, self.plan.cut, &self.fold.validation)
+        let (inputs, cut) = self.experiment.inputs_at(self.plan.cut);
+        self.evaluate(network, &inputs, cut, &self.fold.validation)
     }
 
     /// Evaluates it on the images that steer the schedules, if there are any.
@@ -22,8 +22,8 @@ impl StageRun<'_> {
         if self.steering.is_empty() {
             return Ok(None);
         }
-        let inputs = self.experiment.inputs_at(self.plan.cut);
-        self.evaluate(network, &inputs, self.plan.cut, self.steering).map(Some)
+        let (inputs, cut) = self.experiment.inputs_at(self.plan.cut);
+        self.evaluate(network, &inputs, cut, self.steering).map(Some)
     }
 
     /// Evaluates it on images, over several views of each.

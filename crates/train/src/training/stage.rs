@@ -148,7 +148,7 @@ impl StageRun<'_> {
         Ok(Rates::new(stage.warmup, stage.schedule, steps, stage.epochs)?)
     }
 
-    fn images_per_step(&self) -> usize {
+    pub(super) fn images_per_step(&self) -> usize {
         self.experiment.recipe.batch_size.get() * self.plan.stage.accumulate.get()
     }
 
@@ -207,7 +207,7 @@ impl StageRun<'_> {
     }
 
     /// What the rate of each layer is multiplied by.
-    fn rate_factors(&self, network: &Vgg16) -> RateFactors {
+    pub(super) fn rate_factors(&self, network: &Vgg16) -> RateFactors {
         let per_block = |decay| RateFactors::per_block(network.layers(), decay);
         self.plan.stage.decay_per_block.map_or_else(RateFactors::default, per_block)
     }
@@ -279,7 +279,7 @@ impl StageRun<'_> {
 
     /// Where training batches come from, and where they enter. Augmented images cannot be cached,
     /// so they go through the frozen layers afresh.
-    fn training_inputs(&self) -> (Inputs<'_>, Cut) {
+    pub(super) fn training_inputs(&self) -> (Inputs<'_>, Cut) {
         let experiment = self.experiment;
         match &self.plan.stage.augment {
             Some(augmentation) => {
@@ -288,12 +288,12 @@ impl StageRun<'_> {
                 let (prepared, normalization) = (experiment.prepared, experiment.normalization);
                 (Inputs::augmented(prepared, normalization, augmentation, seed), Cut::IMAGES)
             }
-            None => (experiment.inputs_at(self.plan.cut), self.plan.cut),
+            None => experiment.inputs_at(self.plan.cut),
         }
     }
 
     /// The training images in the order of this epoch.
-    fn order(&self, epoch: usize) -> Vec<usize> {
+    pub(super) fn order(&self, epoch: usize) -> Vec<usize> {
         let train = &self.fold.train;
         let (fold, stage) = (self.fold.index, self.number);
         let seed = EpochSeed { seed: self.experiment.seed, fold, stage, epoch };
