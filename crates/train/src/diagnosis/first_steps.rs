@@ -30,8 +30,11 @@ const WATCHED: usize = 128;
 /// Images that are to be learned by heart.
 const BATCH: usize = 16;
 
-/// Steps in which they are to be.
+/// Steps in which they are to be, at most.
 const OVERFIT_STEPS: usize = 25;
+
+/// Steps after which it is looked at whether they are, the last time after all.
+const OVERFIT_LOOK: usize = 5;
 
 /// The share of its first loss that a batch's may have left after those.
 const STILL_THERE: f64 = 0.5;
@@ -151,14 +154,18 @@ impl Trial<'_> {
         };
         let first = loss(&network)?;
         let mut optimizer = Optimizer::new(self.plan.stage.optimizer);
-        for number in 0..OVERFIT_STEPS {
-            if self.step(&network, &mut optimizer, number, &images, &labels)?.is_none() {
-                return Ok(not_a_number(number + 1));
+        let (mut steps, mut last) = (0, first);
+        while steps < OVERFIT_STEPS && STILL_THERE * first < last {
+            for _ in 0..OVERFIT_LOOK {
+                steps += 1;
+                if self.step(&network, &mut optimizer, steps - 1, &images, &labels)?.is_none() {
+                    return Ok(not_a_number(steps));
+                }
             }
+            last = loss(&network)?;
         }
-        let last = loss(&network)?;
         let what = format!(
-            "loss of {} training photographs after {OVERFIT_STEPS} steps on them alone, over their first",
+            "loss of {} training photographs after {steps} steps on them alone, over their first",
             batch.len()
         );
         Ok(Outcome::judge(
@@ -168,7 +175,7 @@ impl Trial<'_> {
                 (
                     Level::Error,
                     format!(
-                        "{OVERFIT_STEPS} steps on {} photographs alone bring their loss from {first:.3} to \
+                        "{steps} steps on {} photographs alone bring their loss from {first:.3} to \
                      {last:.3}: a network that can learn knows so few by heart. Its rate is far too \
                      high or too low, or no gradient reaches it.",
                         batch.len()
