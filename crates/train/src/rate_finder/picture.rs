@@ -90,7 +90,9 @@ pub fn picture(report: &Report) -> String {
             let (x, y) = (axes.x(point.learning_rate), axes.y(point.smoothed));
             add(
                 &mut svg,
-                format_args!("<circle class=\"found\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>\n"),
+                format_args!(
+                    "<circle class=\"found\" clip-path=\"url(#plot)\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>\n"
+                ),
             );
         }
     }
@@ -154,15 +156,18 @@ impl Axes {
         for loss in (0..=10).map(f64::from).take_while(|&tick| tick <= count) {
             let loss = (first + loss) * step;
             let y = self.y(loss);
+            let is_long = 1e5 <= high;
+            let label = if is_long { format!("{loss:.1e}") } else { format!("{loss:.decimals$}") };
             add(svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>\n"));
-            text(svg, (LEFT - 8.0, y + 4.5), "end", &format!("{loss:.decimals$}"));
+            text(svg, (LEFT - 8.0, y + 4.5), "end", &label);
         }
         let (from, to) = self.decades;
         let every = ((to - from) / 10.0).ceil();
         for decade in ticks(from, to, every) {
-            let x = self.x(10_f64.powf(decade));
+            let rate = 10_f64.powf(decade);
+            let x = self.x(rate);
             add(svg, format_args!("<path class=\"grid\" d=\"M{x:.1} {TOP}V{BOTTOM}\"/>\n"));
-            text(svg, (x, BOTTOM + 20.0), "middle", &format!("1e{decade}"));
+            text(svg, (x, BOTTOM + 20.0), "middle", &format!("{rate:.1e}").replace(".0e", "e"));
         }
         add(svg, format_args!("<path class=\"axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\"/>\n"));
         text(svg, (f64::midpoint(LEFT, RIGHT), BOTTOM + 44.0), "middle", "learning rate");
@@ -189,7 +194,10 @@ fn losses(points: &[Point]) -> (f64, f64) {
     let lowest =
         points.iter().enumerate().min_by(|(_, a), (_, b)| a.smoothed.total_cmp(&b.smoothed));
     let Some((lowest, _)) = lowest else { return (0.0, 1.0) };
-    let shown = points[..=lowest].iter().flat_map(|point| [point.loss, point.smoothed]);
+    // At least half of them, for a loss that only rises is lowest at its first step.
+    let shown = points[..=lowest.max(points.len() / 2)]
+        .iter()
+        .flat_map(|point| [point.loss, point.smoothed]);
     let low = shown.clone().fold(f64::INFINITY, f64::min);
     let high = shown.fold(f64::NEG_INFINITY, f64::max);
     let room = (high - low).max(0.1 * high.abs()).max(f64::MIN_POSITIVE);
@@ -204,12 +212,13 @@ fn tick_step(range: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
-/// Whole decades within both ends, `every` apart.
+/// Whole decades within both ends, `every` apart; the ends where less than two lie between.
 fn ticks(from: f64, to: f64, every: f64) -> Vec<f64> {
     // A logarithm of 1e-7 may lie a last digit above -7.
     let first = (from - 1e-9).ceil();
     let ticks = std::iter::successors(Some(first), |tick| Some(tick + every));
-    ticks.take_while(|&tick| tick <= to + 1e-9).collect()
+    let ticks: Vec<f64> = ticks.take_while(|&tick| tick <= to + 1e-9).collect();
+    if ticks.len() < 2 { vec![from, to] } else { ticks }
 }
 
 fn legend(svg: &mut String) {
@@ -250,43 +259,18 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rate_finder::{Curve, End, RateRange};
-
-    fn report(stage: &str, loss: impl Fn(f64) -> f64) -> Report {
-        let range = RateRange::new(1e-7, 10.0, 100).unwrap();
-        let mut curve = Curve::default();
-        for rate in range.rates() {
-            if curve.push(rate, loss(rate)).is_break() {
-                break;
-            }
-        }
-        let optimizer = toml::from_str("kind = \"adam\"").unwrap();
-        Report {
-            recipe: "mine.toml".to_owned(),
-            stage: stage.to_owned(),
-            fold: 0,
-            seed: 42,
-            images_per_step: 32,
-            range,
-            optimizer,
-            end: End::Completed,
-            suggestion: None,
-            fall: None,
-            points: Vec::new(),
-        }
-        .with_curve(&curve)
-    }
 
     #[test]
     fn names_are_text_and_nothing_else() {
-        let svg = picture(&report("<script>&\"'\u{7}", |_| 1.0));
+        let svg = picture(&Report::example("<script>&\"'\u{7}", |_| 1.0));
         assert!(!svg.contains("<script>") && !svg.contains('\u{7}'), "{svg}");
         assert!(svg.contains("&lt;script&gt;&amp;&quot;&#39; "), "{svg}");
     }
 
     #[test]
     fn both_rates_are_marked_and_every_number_is_one() {
-        let svg = picture(&report("head", |rate| 5.0 - rate.log10() / 7.0 + 1e9 * rate.powi(4)));
+        let svg =
+            picture(&Report::example("head", |rate| 5.0 - rate.log10() / 7.0 + 1e9 * rate.powi(4)));
         assert!(svg.contains("suggestion ") && svg.contains("the recipe has 1.0e-3"), "{svg}");
         for strange in ["NaN", "inf", "script"] {
             assert!(!svg.contains(strange), "{strange}: {svg}");
@@ -295,8 +279,9 @@ mod tests {
 
     #[test]
     fn a_test_without_steps_is_still_a_picture() {
-        let svg = picture(&report("head", |_| f64::NAN));
+        let svg = picture(&Report::example("head", |_| f64::NAN));
         assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{svg}");
+        assert!(svg.contains(">1e-7<") && svg.contains(">1e0<"), "{svg}");
     }
 
     #[test]
@@ -304,5 +289,6 @@ mod tests {
         let steps = [0.5, 3.0, 7.0, 40.0].map(|range| format!("{:.2}", tick_step(range)));
         assert_eq!(steps, ["0.10", "0.50", "2.00", "10.00"]);
         assert_eq!(format!("{:?}", ticks(-3.0, 1.0, 2.0)), "[-3.0, -1.0, 1.0]");
+        assert_eq!(format!("{:?}", ticks(-3.5, -2.5, 1.0)), "[-3.5, -2.5]");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Curve, End, Point, RateRange, Suggestion};
+use super::{Curve, End, Point, RateRange, Suggestion, minimum};
 use crate::optimizer::OptimizerConfig;
 
 /// What a range test found.
@@ -26,7 +26,7 @@ pub struct Report {
     pub end: End,
     /// The rates that suggest themselves, unless the test ended before there was enough to judge.
     pub suggestion: Option<Suggestion>,
-    /// The lowest smoothed loss over the first, among the steps that were judged.
+    /// The lowest smoothed loss over the highest before it, among the steps that were judged.
     pub fall: Option<f64>,
     /// The steps that were taken.
     pub points: Vec<Point>,
@@ -46,11 +46,46 @@ impl Report {
     /// Takes the losses in.
     pub(super) fn with_curve(mut self, curve: &Curve) -> Self {
         let judged = curve.judged(self.range.steps());
-        let lowest = judged.iter().map(|point| point.smoothed).min_by(f64::total_cmp);
         self.end = curve.end();
         self.suggestion = Suggestion::of(judged);
-        self.fall = lowest.zip(curve.points().first()).map(|(low, first)| low / first.smoothed);
+        self.fall = fall(judged);
         self.points = curve.points().to_vec();
         self
     }
+}
+
+#[cfg(test)]
+impl Report {
+    /// A hundred steps with these losses.
+    pub(super) fn example(stage: &str, loss: impl Fn(f64) -> f64) -> Self {
+        let range = RateRange::new(1e-7, 10.0, 100).expect("the default is a range");
+        let mut curve = Curve::default();
+        for rate in range.rates() {
+            if curve.push(rate, loss(rate)).is_break() {
+                break;
+            }
+        }
+        let optimizer = toml::from_str("kind = \"adam\"").expect("adam has a default for all");
+        Self {
+            recipe: "mine.toml".to_owned(),
+            stage: stage.to_owned(),
+            fold: 0,
+            seed: 42,
+            images_per_step: 32,
+            range,
+            optimizer,
+            end: End::Completed,
+            suggestion: None,
+            fall: None,
+            points: Vec::new(),
+        }
+        .with_curve(&curve)
+    }
+}
+
+fn fall(judged: &[Point]) -> Option<f64> {
+    let losses: Vec<f64> = judged.iter().map(|point| point.smoothed).collect();
+    let lowest = minimum(&losses)?;
+    let highest = losses[..=lowest].iter().copied().max_by(f64::total_cmp)?;
+    Some(losses[lowest] / highest)
 }

@@ -8,7 +8,7 @@ use crate::optimizer::OptimizerConfig;
 /// The factor within which two rates are as good as one.
 const NEAR: f64 = 2.0;
 
-/// What the lowest loss may be of the first before the fall counts for nothing.
+/// What is left of a loss that has hardly fallen: as much as chance alone makes of a smoothed one.
 const FLAT: f64 = 0.95;
 
 /// A small table, and the line to set in the recipe.
@@ -26,24 +26,31 @@ pub fn text(report: &Report) -> String {
         writeln!(out, "  {what:<26}{value}").expect("a string takes all that is written");
     };
     let own = report.optimizer.learning_rate();
+    let flat = report.fall.filter(|fall| FLAT < *fall);
     if let Some(Suggestion { valley, steepest, minimum_over_ten }) = report.suggestion {
         row("suggestion (valley)", format!("{valley:.1e}"));
         row("steepest fall", format!("{steepest:.1e}"));
         row("a tenth of the minimum's", format!("{minimum_over_ten:.1e}"));
         row("diverged at", ended(report.end));
         row("the recipe has", format!("{own:.1e}, {}", beside(own, valley)));
-        row("to set", line(&report.optimizer, valley));
+        if flat.is_none() {
+            row("to set", line(&report.optimizer, valley));
+        }
     } else {
         row("suggestion", "none: too few steps to judge, lower --from".to_owned());
         row("diverged at", ended(report.end));
         row("the recipe has", format!("{own:.1e}"));
     }
-    if let Some(fall) = report.fall.filter(|fall| FLAT < *fall) {
-        let percent = 100.0 * (1.0 - fall).max(0.0);
+    if let Some(fall) = flat {
+        let percent = 100.0 * (1.0 - fall);
         writeln!(
             out,
-            "note: the smoothed loss fell by {percent:.1} % only, so the suggestion says little; \
-             try more --steps, or a higher --from"
+            "note: the smoothed loss fell by {percent:.1} % only, as it may by chance, so the suggestion says \
+             nothing; {}",
+            match report.end {
+                End::Completed => "raise --to",
+                End::Diverged { .. } | End::NotANumber { .. } => "lower --from, or take more --steps",
+            }
         )
         .expect("a string takes all that is written");
     }
@@ -86,6 +93,19 @@ fn line(optimizer: &OptimizerConfig, learning_rate: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_that_hardly_falls_gives_no_line_to_set() {
+        let said = text(&Report::example("head", |rate| 5.0 - 1e-3 * rate));
+        assert!(said.contains("says nothing; raise --to") && !said.contains("to set"), "{said}");
+        let said = text(&Report::example("head", |rate| 5.0 - 5e2 * rate.min(9e-3)));
+        assert!(said.contains("kind = \"adam\", ..., learning_rate = "), "{said}");
+        let said = text(&Report::example("head", |_| f64::NAN));
+        assert!(
+            said.contains("none: too few steps") && said.contains("1.0e-7, the loss no"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn a_rate_is_near_within_a_factor_of_two() {
