@@ -5,6 +5,7 @@ mod compare;
 mod diagnosed;
 mod end_to_end;
 mod features;
+mod grouped;
 mod quickstart;
 mod refusals;
 mod resume;
