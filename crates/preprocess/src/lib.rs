@@ -1,7 +1,7 @@
 //! Photographs to prepared pixels: everything that happens before a tensor exists.
 //!
 //! [`prepare`] turns a folder of people into a [`Prepared`] set on disk: u8 RGB pixels, labels and
-//! a [`Manifest`] that names all that shaped them. Training then asks [`read_batch`] for f32 BGR
+//! a [`Manifest`] that names all that shaped them, and which of them are of one photograph. Training then asks [`read_batch`] for f32 BGR
 //! images, normalized exactly as VGGFace expects and, if wanted, augmented by a pure function of
 //! the image, the epoch and the seed. [`synthetic`] draws faces for those who have no photographs.
 //!
@@ -16,7 +16,10 @@ mod error;
 mod framing;
 mod location;
 mod manifest;
+mod near_duplicates;
 mod normalization;
+mod outcome;
+mod perceptual_hash;
 mod photograph;
 mod prepare;
 mod prepared;
@@ -25,6 +28,7 @@ mod settings;
 mod shard;
 mod staging;
 pub mod synthetic;
+mod thumbnail;
 mod view;
 
 pub use augmentation::{Augmentation, AugmentationRanges, ImageSeed, augment};
@@ -34,8 +38,9 @@ pub use framing::{RESIZE_FILTER, resize};
 pub use location::lies_in;
 pub use manifest::{Counts, FORMAT_VERSION, ImageRecord, Manifest, Skipped};
 pub use normalization::{Normalization, normalize};
+pub use outcome::Outcome;
 pub use photograph::read_photograph;
-pub use prepare::{Outcome, prepare};
+pub use prepare::prepare;
 pub use prepared::Prepared;
 pub use settings::{Crop, Settings, Share, Side};
 pub use view::{CropPlace, CropView, Mirror, TestTimeViews};

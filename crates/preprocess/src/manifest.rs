@@ -59,6 +59,10 @@ pub struct Counts {
     pub left_out: Option<usize>,
     /// Images.
     pub images: usize,
+    /// Images of a photograph of which an earlier image is, too: those with
+    /// [`ImageRecord::duplicate_of`]. Sets of version 0.1 did not say at first, and nobody had looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near_duplicates: Option<usize>,
     /// Photographs that could not be used.
     pub skipped: usize,
     /// Entries of the folder of faces that are no photographs of a person.
@@ -79,6 +83,10 @@ pub struct ImageRecord {
     pub width: u32,
     /// Rows of the photograph, upright.
     pub height: u32,
+    /// The first image that is of the same photograph, as its place in [`Manifest::images`], where
+    /// there is an earlier one: encoded, scaled, brightened, cropped a little or mirrored anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<usize>,
 }
 
 /// A photograph that could not be used.
@@ -98,6 +106,14 @@ impl Manifest {
     /// The manifest's file in `set`.
     pub(crate) fn path(set: &Path) -> PathBuf {
         set.join(Self::FILE_NAME)
+    }
+
+    /// Images of a photograph that also stands under another name, with the first image of it.
+    pub fn under_two_names(&self) -> impl Iterator<Item = (&ImageRecord, &ImageRecord)> {
+        self.images.iter().filter_map(|image| {
+            let first = &self.images[image.duplicate_of?];
+            (first.label != image.label).then_some((image, first))
+        })
     }
 
     /// Reads and checks the manifest of the set in `set`.
@@ -147,9 +163,26 @@ impl Manifest {
         if self.shard_images == 0 {
             return Err("`shard_images` is 0".to_owned());
         }
+        self.check_duplicates()?;
         match self.images.iter().find(|image| image.label as usize >= identities) {
             Some(image) => Err(format!("{} has label {}", image.path, image.label)),
             None => Ok(()),
+        }
+    }
+
+    /// Each duplicate leads to an earlier image that is none, and all are counted.
+    fn check_duplicates(&self) -> Result<(), String> {
+        let mut found = 0;
+        for (index, image) in self.images.iter().enumerate() {
+            let Some(first) = image.duplicate_of else { continue };
+            found += 1;
+            if index <= first || self.images[first].duplicate_of.is_some() {
+                return Err(format!("{} is a duplicate of image {first}", image.path));
+            }
+        }
+        match self.counts.near_duplicates {
+            counted if counted.unwrap_or(0) == found => Ok(()),
+            _ => Err("its count of near duplicates disagrees with its images".to_owned()),
         }
     }
 }

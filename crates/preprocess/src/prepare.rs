@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::{fmt, fs, thread};
+use std::{fs, thread};
 
 use indicatif::ProgressBar;
 use rayon::prelude::*;
@@ -14,6 +14,8 @@ use crate::decode::{decode, hexadecimal};
 use crate::framing::{RESIZE_FILTER, resize};
 use crate::location::lies_in;
 use crate::manifest::{Counts, FORMAT_VERSION, ImageRecord, Manifest, Skipped};
+use crate::near_duplicates::{Appearance, first_copies};
+use crate::outcome::Outcome;
 use crate::prepared::{Prepared, content_digest, finish_digest};
 use crate::scan::{Candidate, Scan, scan};
 use crate::settings::Settings;
@@ -23,46 +25,14 @@ use crate::staging::Staging;
 /// Prepared images that are decoded in parallel before they are written in order; as many are being written meanwhile.
 const CHUNK_BYTES: usize = 32 << 20;
 
-/// What a run of [`prepare`] came to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The set was there already, of the same photographs and settings.
-    UpToDate(Manifest),
-    /// The set was made.
-    Made(Manifest),
-}
-
-impl Outcome {
-    /// What the set holds.
-    pub fn manifest(&self) -> &Manifest {
-        match self {
-            Self::UpToDate(manifest) | Self::Made(manifest) => manifest,
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { identities, left_out, images, skipped, ignored } = self.manifest().counts;
-        let deed = match self {
-            Self::UpToDate(_) => "up to date",
-            Self::Made(_) => "prepared",
-        };
-        write!(formatter, "{deed}: {identities} people, {images} images; left out: ")?;
-        if let Some(left_out) = left_out {
-            let min_faces = self.manifest().min_faces;
-            write!(formatter, "{left_out} people with fewer than {min_faces} photographs, ")?;
-        }
-        write!(formatter, "{skipped} photographs that cannot be used, {ignored} other entries")
-    }
-}
-
 /// Prepares the photographs under `faces`, one folder a person, and writes the set to `out`.
 ///
 /// The set appears whole or not at all, in place of an earlier set in `out`. If `out` holds a set
-/// of the same photographs (by path, length and time of change) and settings, nothing is done.
-/// Memory does not grow with the number of photographs; `min_faces` images of one person are held
-/// until it is known that there are as many.
+/// of the same photographs (by path, length and time of change) and settings, nothing is done, unless
+/// a version made it that did not look for near duplicates.
+///
+/// Memory grows by no more than a record and a thumbnail for each photograph, some 2 KiB;
+/// `min_faces` images of one person are held until it is known that there are as many.
 ///
 /// # Errors
 ///
@@ -99,6 +69,7 @@ pub fn prepare(
 /// A photograph, cropped and resized.
 struct Frame {
     pixels: Vec<u8>,
+    appearance: Appearance,
     sha256: String,
     width: u32,
     height: u32,
@@ -158,7 +129,7 @@ fn build(
         tracing::warn!(path, reason, "skipped");
     }
     refuse_too_many_skipped(&skipped, work.len() + scan.unnameable.len(), settings)?;
-    let Assembled { identities, images, sha256, .. } = assembled;
+    let Assembled { identities, mut images, appearances, sha256, .. } = assembled;
     if identities.len() < 2 {
         return Err(Error::TooFewPeople {
             path: faces.to_owned(),
@@ -167,12 +138,14 @@ fn build(
             most: scan.people.iter().map(|person| person.candidates.len()).max().unwrap_or(0),
         });
     }
+    let near_duplicates = mark_duplicates(&mut images, &appearances);
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
         counts: Counts {
             identities: identities.len(),
             left_out: Some(scan.people.len() - identities.len()),
             images: images.len(),
+            near_duplicates: Some(near_duplicates),
             skipped: skipped.len(),
             ignored: scan.ignored,
         },
@@ -188,15 +161,29 @@ fn build(
         images,
         skipped,
     };
+    for (image, first) in manifest.under_two_names() {
+        tracing::warn!(path = image.path, also = first.path, "one photograph under two names");
+    }
     manifest.write(set)?;
     Ok(manifest)
+}
+
+/// Marks the images that are of the same photograph as an earlier one, and counts them.
+fn mark_duplicates(images: &mut [ImageRecord], appearances: &[Appearance]) -> usize {
+    let sha256: Vec<&str> = images.iter().map(|image| &*image.sha256).collect();
+    let first = first_copies(appearances, &sha256);
+    for (index, (image, first)) in images.iter_mut().zip(first).enumerate() {
+        image.duplicate_of = (first < index).then_some(first);
+    }
+    images.iter().filter(|image| image.duplicate_of.is_some()).count()
 }
 
 fn frame(path: &Path, settings: &Settings) -> Result<Frame, String> {
     let photograph = decode(path, settings.max_photograph_pixels.get())?;
     let (width, height) = photograph.pixels.dimensions();
     let pixels = resize(&photograph.pixels, settings.crop, settings.side);
-    Ok(Frame { pixels, sha256: photograph.sha256, width, height })
+    let appearance = Appearance::of(&pixels, settings.side);
+    Ok(Frame { pixels, appearance, sha256: photograph.sha256, width, height })
 }
 
 fn refuse_too_many_skipped(
@@ -225,6 +212,8 @@ struct Assembly<'a> {
     settings: &'a Settings,
     identities: Vec<String>,
     images: Vec<ImageRecord>,
+    /// Of each image.
+    appearances: Vec<Appearance>,
     digest: Sha256,
     /// The shard that is filling up.
     shard: Option<ShardWriter>,
@@ -244,6 +233,7 @@ impl<'a> Assembly<'a> {
             settings,
             identities: Vec::new(),
             images: Vec::new(),
+            appearances: Vec::new(),
             digest,
             shard: None,
             shards: 0,
@@ -279,12 +269,12 @@ impl<'a> Assembly<'a> {
             self.identities.push(person.to_owned());
         }
         for (path, frame) in std::mem::take(&mut self.waiting) {
-            self.append(path, &frame)?;
+            self.append(path, frame)?;
         }
         Ok(())
     }
 
-    fn append(&mut self, path: String, frame: &Frame) -> Result<(), Error> {
+    fn append(&mut self, path: String, frame: Frame) -> Result<(), Error> {
         let label = u32::try_from(self.identities.len() - 1).expect("fewer than 2^32 people");
         self.digest.update(label.to_le_bytes());
         self.digest.update(&frame.pixels);
@@ -294,8 +284,9 @@ impl<'a> Assembly<'a> {
             None => ShardWriter::create(shard::path(self.set, self.shards), side)?,
         };
         shard.append(&frame.pixels)?;
-        let Frame { width, height, .. } = *frame;
-        self.images.push(ImageRecord { path, label, sha256: frame.sha256.clone(), width, height });
+        let Frame { appearance, sha256, width, height, .. } = frame;
+        self.appearances.push(appearance);
+        self.images.push(ImageRecord { path, label, sha256, width, height, duplicate_of: None });
         if shard.images() == shard::images_per_shard(side) {
             shard.finish()?;
             self.shards += 1;
@@ -310,8 +301,8 @@ impl<'a> Assembly<'a> {
             shard.finish()?;
         }
         let sha256 = finish_digest(self.digest, &self.identities);
-        let Self { identities, images, skipped, .. } = self;
-        Ok(Assembled { identities, images, skipped, sha256 })
+        let Self { identities, images, appearances, skipped, .. } = self;
+        Ok(Assembled { identities, images, appearances, skipped, sha256 })
     }
 }
 
@@ -319,6 +310,7 @@ impl<'a> Assembly<'a> {
 struct Assembled {
     identities: Vec<String>,
     images: Vec<ImageRecord>,
+    appearances: Vec<Appearance>,
     skipped: Vec<Skipped>,
     /// Of the whole content.
     sha256: String,
@@ -369,7 +361,9 @@ fn up_to_date(out: &Path, fingerprint: &str) -> Result<Option<Manifest>, Error> 
         }
     }
     let manifest = Manifest::read(out)?;
-    if manifest.source_fingerprint != fingerprint {
+    // A set whose near duplicates nobody looked for is made anew; its SHA-256 stays, and so do the
+    // features and runs that go by it.
+    if manifest.source_fingerprint != fingerprint || manifest.counts.near_duplicates.is_none() {
         return Ok(None);
     }
     match Prepared::open(out) {

@@ -44,6 +44,20 @@ fn prepares_once_and_is_then_up_to_date() {
 }
 
 #[test]
+fn warns_of_a_photograph_under_two_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("faces"), folder.path().join("out"));
+    faces::write(&source, &[("Ann", 2), ("Bob", 2)]);
+    image::imageops::flip_horizontal(&faces::picture(1)).save(source.join("Bob/3.png")).unwrap();
+    let prepared = prepare(&source, &out, &[]);
+    let expected = "5 images, 1 of them near duplicates of others (1 under another name);";
+    assert!(stdout(&prepared).contains(expected), "{}", stdout(&prepared));
+    let warned = String::from_utf8(prepared.stderr).unwrap();
+    let expected = "one photograph under two names path=\"Bob/3.png\" also=\"Ann/1.png\"";
+    assert!(warned.contains(expected), "{warned}");
+}
+
+#[test]
 fn names_each_skipped_photograph_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("faces"), folder.path().join("out"));

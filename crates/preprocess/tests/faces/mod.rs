@@ -11,8 +11,11 @@ pub(crate) const SIDE_PX: u32 = 48;
 /// A picture that no other `number` has.
 pub(crate) fn picture(number: u32) -> RgbImage {
     RgbImage::from_fn(SIDE_PX, SIDE_PX, |x, y| {
-        let mixed = (x + 48 * y + 1).wrapping_mul(2_654_435_761).wrapping_add(number * 77_777);
-        let [red, green, blue, _] = mixed.to_be_bytes();
+        // Noise: a pattern that only moves with the number would be a near duplicate.
+        let place = x + SIDE_PX * (y + SIDE_PX * number);
+        let mixed = (place + 1).wrapping_mul(2_654_435_761);
+        let mixed = (mixed ^ mixed >> 15).wrapping_mul(2_246_822_519);
+        let [red, green, blue, _] = (mixed ^ mixed >> 13).to_be_bytes();
         Rgb([red, green, blue])
     })
 }

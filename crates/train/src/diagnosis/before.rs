@@ -126,11 +126,19 @@ pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>
 
 /// Finds near copies among features of pool5 that are there anyway, of all images.
 ///
+/// # Shapes
+///
+/// - `groups`: `(images,)`: those of one group are near duplicates already
+///
 /// # Errors
 ///
 /// [`Error::Tensor`] if the arithmetic fails.
-pub fn of_features(features: &Features, folds: &[Fold]) -> Result<Vec<Outcome>, Error> {
-    Ok(vec![near_duplicates(features, folds)?])
+pub fn of_features(
+    features: &Features,
+    groups: &[u32],
+    folds: &[Fold],
+) -> Result<Vec<Outcome>, Error> {
+    Ok(vec![near_duplicates(features, groups, folds)?])
 }
 
 fn baseline(

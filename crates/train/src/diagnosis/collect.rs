@@ -70,7 +70,8 @@ fn near(config: &Config, materials: &Materials, network: &Vgg16) -> Result<Vec<O
         return skipped("the base's features of all photographs are too many to hold in memory");
     }
     let all: Vec<usize> = (0..file.len()).collect();
-    of_features(&Features::new(file.read(&all)?, file.len()), &materials.folds)
+    let features = Features::new(file.read(&all)?, file.len());
+    of_features(&features, &materials.groups, &materials.folds)
 }
 
 /// The checks that cost next to nothing, of a run whose materials are open.

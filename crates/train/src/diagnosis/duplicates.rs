@@ -43,7 +43,7 @@ pub fn duplicates(groups: &[u32], folds: &[Fold]) -> Outcome {
             fold.validation.iter().filter(|&&image| trained.contains(&groups[image])).count()
         })
         .sum();
-    judge(check, leaked, folds, "a copy")
+    judge(check, leaked, folds, "a copy", keep_groups())
 }
 
 /// Finds near copies by the base's features: exact, over all pairs.
@@ -51,11 +51,16 @@ pub fn duplicates(groups: &[u32], folds: &[Fold]) -> Outcome {
 /// # Shapes
 ///
 /// - `features`: of pool5, of each image that the folds speak of
+/// - `groups`: `(images,)`, as a grouped split goes by them
 ///
 /// # Errors
 ///
 /// [`Error::Tensor`] if the arithmetic fails.
-pub fn near_duplicates(features: &Features, folds: &[Fold]) -> Result<Outcome, Error> {
+pub fn near_duplicates(
+    features: &Features,
+    groups: &[u32],
+    folds: &[Fold],
+) -> Result<Outcome, Error> {
     let check = Check::NearDuplicates;
     if folds.is_empty() {
         return Ok(Outcome::skipped(check, "there are no folds"));
@@ -66,15 +71,20 @@ pub fn near_duplicates(features: &Features, folds: &[Fold]) -> Result<Outcome, E
         near[one].push(other);
         near[other].push(one);
     }
-    let leaked: usize = folds
-        .iter()
-        .map(|fold| {
-            let trained: BTreeSet<usize> = fold.train.iter().copied().collect();
-            let has_copy = |image: &&usize| near[**image].iter().any(|it| trained.contains(it));
-            fold.validation.iter().filter(has_copy).count()
-        })
-        .sum();
-    Ok(judge(check, leaked, folds, "a near copy"))
+    let mut leaked = 0;
+    let mut is_parted_group = false;
+    for fold in folds {
+        let trained: BTreeSet<usize> = fold.train.iter().copied().collect();
+        for &image in &fold.validation {
+            let copies: Vec<usize> =
+                near[image].iter().copied().filter(|copy| trained.contains(copy)).collect();
+            leaked += usize::from(!copies.is_empty());
+            is_parted_group |= copies.iter().any(|&copy| groups[copy] == groups[image]);
+        }
+    }
+    // Folds that part no group would part these pairs as before.
+    let remedy = if is_parted_group { keep_groups() } else { look_at_them() };
+    Ok(judge(check, leaked, folds, "a near copy", remedy))
 }
 
 /// All pairs of near copies, ascending, the lower image first.
@@ -96,7 +106,19 @@ fn near_pairs(features: &Features) -> Result<Vec<(usize, usize)>, Error> {
     Ok(pairs)
 }
 
-fn judge(check: Check, leaked: usize, folds: &[Fold], what: &str) -> Outcome {
+fn keep_groups() -> Remedy {
+    Remedy::command("--split grouped")
+}
+
+fn look_at_them() -> Remedy {
+    Remedy::advice(
+        "`--split grouped` keeps together what `prepare` takes for one photograph, and these pairs \
+         are alike to the base only: other frames of a scene, or copies cropped by more. Take one \
+         of each out of the folder of faces, or read accuracy with that in mind.",
+    )
+}
+
+fn judge(check: Check, leaked: usize, folds: &[Fold], what: &str, remedy: Remedy) -> Outcome {
     let validated: usize = folds.iter().map(|fold| fold.validation.len()).sum();
     let share = leaked as f64 / validated.max(1) as f64;
     let measurement = Measurement::at_most(
@@ -112,7 +134,7 @@ fn judge(check: Check, leaked: usize, folds: &[Fold], what: &str) -> Outcome {
                  training photographs: accuracy is too high by up to that much.",
                 percent(share)
             ),
-            Remedy::command("--split grouped"),
+            remedy,
         )
     })
 }
@@ -173,8 +195,24 @@ mod tests {
     fn near_copies_count_across_a_fold_only() {
         let all: Vec<usize> = (1..299).collect();
         let across = fold(0, &[&all[..], &[0]].concat(), &[299]);
-        assert!(near_duplicates(&features(0.99), &[across]).unwrap().finding().is_some());
+        let groups: Vec<u32> = (0..300).collect();
+        let found = |fold| near_duplicates(&features(0.99), &groups, &[fold]).unwrap();
+        assert!(found(across).finding().is_some());
         let together = fold(0, &all, &[0, 299]);
-        assert!(near_duplicates(&features(0.99), &[together]).unwrap().finding().is_none());
+        assert!(found(together).finding().is_none());
+    }
+
+    #[test]
+    fn a_grouped_split_is_no_remedy_for_copies_of_other_groups() {
+        let all: Vec<usize> = (0..299).collect();
+        let remedy = |groups: &[u32]| {
+            let folds = [fold(0, &all, &[299])];
+            let outcome = near_duplicates(&features(0.99), groups, &folds).unwrap();
+            outcome.finding().unwrap().remedy.clone()
+        };
+        let mut groups: Vec<u32> = (0..300).collect();
+        assert!(matches!(remedy(&groups), Remedy::Advice { .. }));
+        groups[299] = 0;
+        assert_eq!(remedy(&groups), keep_groups());
     }
 }

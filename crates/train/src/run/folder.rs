@@ -33,6 +33,10 @@ pub struct RunIdentity {
     pub recipe: String,
     /// Of the prepared set.
     pub data_sha256: String,
+    /// Of the groups of near duplicates, where there are any and the recipe's split or its inner
+    /// validation goes by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_sha256: Option<String>,
     /// Of the weights file, or `random`.
     pub weights_sha256: String,
     /// How the folds are drawn.
@@ -59,10 +63,12 @@ pub(super) fn is_once(repeats: &NonZeroUsize) -> bool {
 impl RunIdentity {
     /// The first thing in which another run differs: what, its value here, its value there.
     pub(crate) fn difference_from(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let groups = |run: &Self| run.groups_sha256.as_deref().unwrap_or("none").to_owned();
         let words = |run: &Self| {
             [
                 ("the format version", run.format_version.to_string()),
                 ("the data's SHA-256", run.data_sha256.clone()),
+                ("the near duplicates' SHA-256", groups(run)),
                 ("the weights' SHA-256", run.weights_sha256.clone()),
                 ("the split", run.split.to_string()),
                 ("the number of folds", run.num_folds.to_string()),
@@ -283,6 +289,7 @@ mod tests {
             format_version: FORMAT_VERSION,
             recipe: Recipe::builtin("two-stage").unwrap().to_toml(),
             data_sha256: "d".to_owned(),
+            groups_sha256: None,
             weights_sha256: "w".to_owned(),
             split: SplitKind::Stratified,
             num_folds: 3,
@@ -333,6 +340,10 @@ mod tests {
         for (other, what) in [
             (RunIdentity { seed: 43, ..identity() }, "the seed"),
             (RunIdentity { data_sha256: "e".to_owned(), ..identity() }, "the data's SHA-256"),
+            (
+                RunIdentity { groups_sha256: Some("g".to_owned()), ..identity() },
+                "the near duplicates' SHA-256",
+            ),
             (RunIdentity { recipe, ..identity() }, "the recipe"),
         ] {
             match RunFolder::open(&path, &other) {

@@ -144,7 +144,7 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
                 .is_some_and(|stopping| stopping.restore_best_weights),
     };
     let before = diagnosis::before(config, &materials, &plans)?;
-    let run = identity(config, &description);
+    let run = identity(config, &description, &materials);
     let mut folder = RunFolder::open(&config.out, &run)?;
     let to_train = to_train(config, &folder, folds)?;
     if !to_train.is_empty() {
@@ -222,11 +222,12 @@ fn warn(outcomes: &[Outcome]) {
     }
 }
 
-fn identity(config: &Config, description: &RunDescription) -> RunIdentity {
+fn identity(config: &Config, description: &RunDescription, materials: &Materials) -> RunIdentity {
     RunIdentity {
         format_version: FORMAT_VERSION,
         recipe: config.recipe.to_toml(),
         data_sha256: description.dataset.sha256.clone(),
+        groups_sha256: materials.groups_sha256(&config.recipe),
         weights_sha256: description.weights.sha256.clone(),
         split: description.split,
         num_folds: config.num_folds,

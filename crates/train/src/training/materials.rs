@@ -6,14 +6,16 @@ use std::{
 };
 
 use candle_core::Device;
-use model::{Cut, Vgg16};
+use model::{Cut, Vgg16, weights::hexadecimal};
 use preprocess::Prepared;
+use sha2::{Digest, Sha256};
 
 use super::{Config, Interrupt, plan::StagePlan, start::Start};
 use crate::{
     Error,
     features::{FeatureCache, FeatureFile},
-    folds::{Fold, Split},
+    folds::{Fold, Split, SplitKind},
+    recipe::Recipe,
 };
 
 /// The data, the folds, the device and the weights of a run.
@@ -51,14 +53,52 @@ impl Materials {
         if let Some(warning) = split.warning(&labels) {
             tracing::warn!("{warning}");
         }
+        if split.kind == SplitKind::Grouped && prepared.manifest().counts.near_duplicates.is_none()
+        {
+            tracing::warn!(
+                "near duplicates are not known of this set, and only copies to the byte are kept \
+                 on one side of a fold; prepare it anew with `cargo xtask prepare`"
+            );
+        }
         let device = config.device.open()?;
         let start = Start::new(config, &prepared)?;
         Ok(Self { prepared, labels, groups, folds, device, start })
     }
+
+    /// SHA-256 of the groups of near duplicates, if there are any and the recipe goes by them. The
+    /// data's SHA-256 does not cover them, and the same data have others when they are prepared by
+    /// a version that looks for them otherwise.
+    pub(crate) fn groups_sha256(&self, recipe: &Recipe) -> Option<String> {
+        let goes_by_them = recipe.split == SplitKind::Grouped || recipe.inner_validation.is_some();
+        let has_any =
+            self.prepared.manifest().counts.near_duplicates.is_some_and(|count| count > 0);
+        (goes_by_them && has_any).then(|| {
+            let bytes: Vec<u8> = self.groups.iter().flat_map(|group| group.to_le_bytes()).collect();
+            hexadecimal(&Sha256::digest(&bytes))
+        })
+    }
 }
 
-/// Of each image the first whose photograph is the same file, to the byte.
+/// Of each image the first that is of the same photograph: as `prepare` found them, or in a set of
+/// before it looked, those whose file is the same to the byte.
 fn groups(prepared: &Prepared) -> Vec<u32> {
+    match prepared.manifest().counts.near_duplicates {
+        Some(_) => near_duplicates(prepared),
+        None => same_files(prepared),
+    }
+}
+
+/// The groups of the manifest, which has copies to the byte among them.
+fn near_duplicates(prepared: &Prepared) -> Vec<u32> {
+    let images = prepared.manifest().images.iter().enumerate();
+    images
+        .map(|(index, image)| {
+            u32::try_from(image.duplicate_of.unwrap_or(index)).expect("fewer than 2^32 images")
+        })
+        .collect()
+}
+
+fn same_files(prepared: &Prepared) -> Vec<u32> {
     let mut first: BTreeMap<&str, u32> = BTreeMap::new();
     let images = prepared.manifest().images.iter();
     (0_u32..)

@@ -6,6 +6,7 @@ mod diagnosed;
 mod end_to_end;
 mod features;
 mod find_rate;
+mod grouped;
 mod quickstart;
 mod refusals;
 mod resume;

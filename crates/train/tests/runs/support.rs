@@ -52,6 +52,12 @@ impl Bench {
         };
         let faces = self.path(&format!("{name}-faces"));
         write_gallery(&gallery, &faces, &ProgressBar::hidden()).unwrap();
+        self.prepare_again(name, side);
+    }
+
+    /// Prepares the people at this name as they are by now.
+    pub(crate) fn prepare_again(&self, name: &str, side: Side) {
+        let faces = self.path(&format!("{name}-faces"));
         let settings = Settings {
             min_faces: NonZeroUsize::MIN,
             crop: Crop::Whole,

@@ -1,0 +1,86 @@
+//! Near duplicates in a run: they stay on one side of a fold.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use preprocess::Prepared;
+use train::{
+    Error,
+    folds::SplitKind,
+    training::{Config, Interrupt, run},
+};
+
+use crate::support::{Bench, narrow};
+
+const PROBE: &str = "[[stage]]\nname = \"probe\"\nfreeze = [\"conv*\"]\ntrain = [\"fc8\"]\n\
+                     epochs = 1\noptimizer = { kind = \"adam\" }";
+
+/// Four people with six photographs, each of which is there a second time in another file.
+fn bench_with_copies() -> Bench {
+    let bench = Bench::new(4, 6);
+    for person in fs::read_dir(bench.path("data-faces")).unwrap() {
+        for photograph in fs::read_dir(person.unwrap().path()).unwrap() {
+            let path = photograph.unwrap().path();
+            let mut bytes = fs::read(&path).unwrap();
+            // Decoders do not read on behind an image's end, but a digest does.
+            bytes.push(0);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            fs::write(path.with_file_name(format!("copy-of-{name}")), bytes).unwrap();
+        }
+    }
+    bench.prepare_again("data", "48".parse().unwrap());
+    bench
+}
+
+fn grouped(bench: &Bench, out: &str) -> Config {
+    let mut config = bench.config(&narrow("linear", PROBE), out);
+    config.recipe.split = SplitKind::Grouped;
+    config
+}
+
+/// How many of the copies were held out by another fold than their original.
+fn parted(out: &Path) -> usize {
+    let mut fold_of = BTreeMap::new();
+    for fold in 0..3 {
+        let csv = fs::read_to_string(out.join(format!("fold-{fold:02}/predictions.csv"))).unwrap();
+        for line in csv.lines().skip(1) {
+            fold_of.insert(line.split(',').next().unwrap().to_owned(), fold);
+        }
+    }
+    assert_eq!(fold_of.len(), 48);
+    let copies = fold_of.iter().filter(|(image, _)| image.contains("copy-of-"));
+    copies.filter(|(image, fold)| fold_of[&image.replace("copy-of-", "")] != **fold).count()
+}
+
+/// Makes of the set what was prepared before near duplicates were looked for.
+fn forget_near_duplicates(set: &Path) {
+    let path = set.join("manifest.json");
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["counts"].as_object_mut().unwrap().remove("near_duplicates").unwrap();
+    for image in manifest["images"].as_array_mut().unwrap() {
+        image.as_object_mut().unwrap().remove("duplicate_of");
+    }
+    fs::write(&path, manifest.to_string()).unwrap();
+}
+
+#[test]
+fn a_grouped_split_keeps_near_duplicates_on_one_side() {
+    let bench = bench_with_copies();
+    let prepared = Prepared::open(&bench.path("data")).unwrap();
+    assert_eq!(prepared.manifest().counts.near_duplicates, Some(24));
+    run(&grouped(&bench, "new"), &Interrupt::default()).unwrap();
+    assert_eq!(parted(&bench.path("new")), 0);
+
+    // An older set knows of copies to the byte alone, of which there are none.
+    forget_near_duplicates(&bench.path("data"));
+    let old = grouped(&bench, "old");
+    run(&old, &Interrupt::default()).unwrap();
+    assert!(0 < parted(&bench.path("old")));
+
+    // Its folds and those by groups do not go together.
+    let refused = run(&Config { out: bench.path("new"), ..old }, &Interrupt::default());
+    match refused {
+        Err(Error::OtherRun { what, .. }) => assert_eq!(what, "the near duplicates' SHA-256"),
+        result => panic!("{result:?}"),
+    }
+}
