@@ -1,5 +1,4 @@
 //! `cargo xtask train`: K-fold fine-tuning by a recipe.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -47,17 +46,7 @@ static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
     terminal::trace();
-    match run(Arguments::parse()) {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let code = error.exit_code();
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            code
-        }
-    }
+    terminal::end(run(Arguments::parse()))
 }
 
 /// Gives what goes to stdout: a recipe, or the run's table.

@@ -1,5 +1,4 @@
 //! `cargo xtask compare`: several recipes over the same folds, or runs that are there.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -62,17 +61,7 @@ fn main() -> ExitCode {
     terminal::trace();
     let arguments = Arguments::parse();
     let print = if arguments.json { Report::to_json } else { table };
-    match run(arguments) {
-        Ok(report) => {
-            print!("{}", print(&report));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let code = error.exit_code();
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            code
-        }
-    }
+    terminal::end(run(arguments).map(|report| print(&report)))
 }
 
 fn run(arguments: Arguments) -> Result<Report, Error> {

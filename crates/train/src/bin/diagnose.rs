@@ -1,5 +1,4 @@
 //! `cargo xtask diagnose`: why a run would not learn, before it is run.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -38,23 +37,11 @@ static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 fn main() -> ExitCode {
     terminal::trace();
     let arguments = Arguments::parse();
-    let is_json = arguments.json;
-    match run(arguments) {
-        Ok(diagnosis) => {
-            if is_json {
-                let json = serde_json::to_string_pretty(&diagnosis);
-                println!("{}", json.expect("findings have plain fields"));
-            } else {
-                print!("{}", text(&diagnosis));
-            }
-            ExitCode::from(u8::from(diagnosis.has_errors()))
-        }
-        Err(error) => {
-            let code = error.exit_code();
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            code
-        }
-    }
+    let print = if arguments.json { Diagnosis::to_json } else { text };
+    let diagnosis = run(arguments);
+    let has_errors = diagnosis.as_ref().is_ok_and(Diagnosis::has_errors);
+    let ended = terminal::end(diagnosis.map(|diagnosis| print(&diagnosis)));
+    if has_errors { ExitCode::FAILURE } else { ended }
 }
 
 fn run(arguments: Arguments) -> Result<Diagnosis, train::Error> {

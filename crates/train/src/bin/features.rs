@@ -1,17 +1,12 @@
 //! `cargo xtask features`: a layer's output for every image of a prepared set.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
-use std::{
-    io::{IsTerminal, stderr},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 use train::{
     device::DeviceChoice,
-    features::{Config, FeatureDtype, FeatureFile, export},
+    features::{Config, FeatureDtype, export},
+    terminal,
     training::Interrupt,
 };
 
@@ -48,24 +43,8 @@ Example:
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .init();
-    match run(Arguments::parse()) {
-        Ok(file) => {
-            println!("{}: {} images, {:?} each", file.path().display(), file.len(), file.shape());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let code = if error.is_usage() { 2 } else { 1 };
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            ExitCode::from(code)
-        }
-    }
+    terminal::trace();
+    terminal::end(run(Arguments::parse()))
 }
 
 fn weights_file(path: &str) -> Result<PathBuf, &'static str> {
@@ -75,7 +54,8 @@ fn weights_file(path: &str) -> Result<PathBuf, &'static str> {
     }
 }
 
-fn run(arguments: Arguments) -> Result<FeatureFile, train::Error> {
+/// Gives what goes to stdout: the file and what it holds.
+fn run(arguments: Arguments) -> Result<String, train::Error> {
     let config = Config {
         data: arguments.data,
         weights: arguments.weights,
@@ -84,5 +64,6 @@ fn run(arguments: Arguments) -> Result<FeatureFile, train::Error> {
         dtype: arguments.dtype,
         device: arguments.device,
     };
-    export(&config, &Interrupt::on_signal()?)
+    let file = export(&config, &Interrupt::on_signal()?)?;
+    Ok(format!("{}: {} images, {:?} each\n", file.path().display(), file.len(), file.shape()))
 }

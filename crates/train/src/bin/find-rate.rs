@@ -1,5 +1,4 @@
 //! `cargo xtask find-rate`: which learning rate a stage of a recipe can take.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -57,17 +56,7 @@ fn main() -> ExitCode {
     terminal::trace();
     let arguments = Arguments::parse();
     let print = if arguments.json { Report::to_json } else { text };
-    match run(arguments) {
-        Ok(report) => {
-            print!("{}", print(&report));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let code = error.exit_code();
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            code
-        }
-    }
+    terminal::end(run(arguments).map(|report| print(&report)))
 }
 
 fn run(Arguments { run, stage, steps, from, to, out, .. }: Arguments) -> Result<Report, Error> {

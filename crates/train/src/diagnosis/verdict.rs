@@ -71,6 +71,15 @@ impl Diagnosis {
             .flat_map(|cause| std::iter::once(&cause.finding).chain(&cause.consequences))
     }
 
+    /// All of it as JSON, with a line's end.
+    ///
+    /// # Panics
+    ///
+    /// Never: findings have plain fields.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("findings have plain fields") + "\n"
+    }
+
     /// Whether there is an error among the findings.
     pub fn has_errors(&self) -> bool {
         self.findings().any(|finding| finding.level == Level::Error)
