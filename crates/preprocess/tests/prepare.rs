@@ -9,12 +9,10 @@ use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::Path;
 
-use image::{RgbImage, imageops};
 use indicatif::ProgressBar;
 use preprocess::{
     Augmentation, AugmentationRanges, Crop, CropPlace, CropView, Error, Manifest, Mirror,
     Normalization, Outcome, Prepared, Settings, Share, Side, View, normalize, read_batch,
-    synthetic::draw_face,
 };
 use proptest::prelude::*;
 
@@ -387,88 +385,4 @@ fn a_set_among_the_people_is_refused() {
         assert!(matches!(error, Error::OutputInFaces { .. }), "{error}");
     }
     assert_eq!(people(&source), 2);
-}
-
-/// One photograph of each of three people, and what has been made of them.
-fn people_with_copies(source: &Path) {
-    let face = |identity| draw_face(1, identity, 0, "96".parse().unwrap());
-    let save = |photograph: &RgbImage, path: &str| {
-        let path = source.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        photograph.save(path).unwrap();
-    };
-    let (ann, bob) = (face(0), face(1));
-    save(&ann, "Ann/1.png");
-    save(&bob, "Ann/2 is Bob.jpg");
-    save(&ann, "Ann/3 encoded anew.jpg");
-    save(&bob, "Bob/1.png");
-    save(&imageops::brighten(&bob, 20), "Bob/2 brightened.png");
-    save(&imageops::flip_horizontal(&bob), "Bob/3 mirrored.jpg");
-    save(&face(2), "Cid/1.png");
-    fs::copy(source.join("Cid/1.png"), source.join("Cid/2 copied.png")).unwrap();
-    save(&draw_face(1, 2, 1, "96".parse().unwrap()), "Cid/3 another.png");
-}
-
-#[test]
-fn finds_the_photographs_that_are_there_twice() {
-    let folder = tempfile::tempdir().unwrap();
-    let (source, out) = (folder.path().join("faces"), folder.path().join("out"));
-    people_with_copies(&source);
-    let settings = Settings { side: Side::try_from(96).unwrap(), ..settings(3) };
-    let outcome = prepare(&source, &out, &settings).unwrap();
-    let said = outcome.to_string();
-    assert!(said.contains("9 images, 5 of them near duplicates of others (3 under another name);"));
-    let manifest = made(Ok(outcome));
-    let copies: Vec<_> = manifest.images.iter().map(|image| image.duplicate_of).collect();
-    let expected = [None, None, Some(0), Some(1), Some(1), Some(1), None, Some(6), None];
-    assert_eq!(copies, expected);
-    assert_eq!(manifest.counts.near_duplicates, Some(5));
-    let conflicts: Vec<_> = manifest.under_two_names().map(|(image, _)| &*image.path).collect();
-    assert_eq!(conflicts, ["Bob/1.png", "Bob/2 brightened.png", "Bob/3 mirrored.jpg"]);
-    assert_eq!(Prepared::open(&out).unwrap().manifest(), &manifest);
-}
-
-#[test]
-fn a_set_of_before_near_duplicates_opens_and_is_made_anew_under_its_sha256() {
-    let folder = tempfile::tempdir().unwrap();
-    let (source, out) = (folder.path().join("faces"), folder.path().join("out"));
-    people_with_copies(&source);
-    let settings = Settings { side: Side::try_from(96).unwrap(), ..settings(3) };
-    let new = made(prepare(&source, &out, &settings));
-    let path = out.join("manifest.json");
-    let text = fs::read_to_string(&path).unwrap();
-    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    json["counts"].as_object_mut().unwrap().remove("near_duplicates").unwrap();
-    for image in json["images"].as_array_mut().unwrap() {
-        image.as_object_mut().unwrap().remove("duplicate_of");
-    }
-    fs::write(&path, json.to_string()).unwrap();
-
-    let old = Prepared::open(&out).unwrap();
-    old.verify().unwrap();
-    assert_eq!(old.manifest().counts.near_duplicates, None);
-    assert_eq!(old.sha256(), new.sha256);
-    assert_eq!(made(prepare(&source, &out, &settings)), new);
-}
-
-#[test]
-fn refuses_duplicates_that_lead_nowhere() {
-    let folder = tempfile::tempdir().unwrap();
-    let (source, out) = (folder.path().join("faces"), folder.path().join("out"));
-    people_with_copies(&source);
-    let settings = Settings { side: Side::try_from(96).unwrap(), ..settings(3) };
-    made(prepare(&source, &out, &settings));
-    let path = out.join("manifest.json");
-    let text = fs::read_to_string(&path).unwrap();
-    for (from, to) in [
-        ("\"duplicate_of\": 6", "\"duplicate_of\": 7"),
-        ("\"duplicate_of\": 6", "\"duplicate_of\": 99"),
-        ("\"duplicate_of\": 1", "\"duplicate_of\": 2"),
-        ("\"near_duplicates\": 5", "\"near_duplicates\": 4"),
-    ] {
-        assert!(text.contains(from));
-        fs::write(&path, text.replacen(from, to, 1)).unwrap();
-        let error = Prepared::open(&out).unwrap_err();
-        assert!(matches!(error, Error::BrokenManifest { .. }), "{to}: {error}");
-    }
 }
