@@ -94,7 +94,7 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
     ])
 }
 
-/// Runs some hundred photographs through the frozen base, four times: half a minute on two cores.
+/// Runs some hundred photographs through the frozen base, four times.
 ///
 /// # Errors
 ///
