@@ -33,7 +33,7 @@ mod text;
 mod verdict;
 mod watch;
 
-pub use before::{Beginning, cheap, of_features, probes};
+pub use before::{Beginning, cheap, probes};
 pub use collapse::{PredictionSpread, collapse, dead_units};
 pub(crate) use collect::before;
 pub use collect::{Depth, diagnose};
@@ -48,7 +48,7 @@ pub use pixels::{
     PixelStatistics, channel_order, constant_images, gray_images, mean_subtraction, value_range,
 };
 pub use presentation::{Channels, Presentation, Scale};
-pub use probe::{ProbeImages, feature_spread, frozen_baseline, presentation, probe_images};
+pub use probe::{ProbeImages, Rival, feature_spread, frozen_baseline, presentation, probe_images};
 pub use protocol::{clipped_loss, model_per_fold, monitors, validation_reuse};
 pub use rates::{StageRate, base_rate};
 pub use recognition::{Recognition, recognize};

@@ -8,9 +8,9 @@ use preprocess::{Normalization, Prepared, View, read_batch};
 
 use super::{
     Check, Counts, Features, LayerWeights, Origin, Outcome, PixelStatistics, Presentation,
-    ProbeImages, Recognition, StageRate, base_rate, channel_order, clipped_loss, constant_images,
-    coverage, duplicates, feature_spread, from_file, frozen_baseline, gray_images, head_size,
-    imbalance, initializer_like, mean_subtraction, model_per_fold, monitors, near_duplicates,
+    ProbeImages, Recognition, Rival, StageRate, base_rate, channel_order, clipped_loss,
+    constant_images, coverage, duplicates, feature_spread, from_file, frozen_baseline, gray_images,
+    head_size, imbalance, initializer_like, mean_subtraction, model_per_fold, monitors,
     presentation, probe, probe_images, random_base, recognize, small_identities, validation_reuse,
     value_range,
 };
@@ -94,7 +94,8 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
     ])
 }
 
-/// Runs some hundred photographs through the frozen base, four times.
+/// Runs some hundred photographs through the frozen base, and some of them or all in three other
+/// presentations.
 ///
 /// # Errors
 ///
@@ -108,37 +109,37 @@ pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>
         return Ok(checks.map(|check| Outcome::skipped(check, why)).into());
     }
     let largest = pixel_statistics(beginning)?.largest;
-    let [in_use, others @ ..] = Presentation::candidates(largest);
-    let features = |shown| {
+    let [in_use, reversed, scaled, both] = Presentation::candidates(largest);
+    let features = |images: &ProbeImages, shown| {
         let Beginning { prepared, normalization, .. } = *beginning;
-        probe::features(network, prepared, normalization, &images, shown)
+        probe::features(network, prepared, normalization, images, shown)
     };
-    let used = features(in_use)?;
+    tracing::info!("showing {} photographs to the frozen base", images.indices.len());
+    let used = features(&images, in_use)?;
     let recognized = recognize(&used, &images.labels)?;
     let mut outcomes = vec![feature_spread(&used)?, baseline(&used, &images, &recognized)?];
-    let mut recognitions = Vec::new();
-    for shown in others {
-        recognitions.push((shown, recognize(&features(shown)?, &images.labels)?));
+    tracing::info!("showing them to it in other presentations");
+    let places = images.first_look();
+    let some = images.at(&places);
+    let some_recognized = recognize(&used.at(&places), &some.labels)?;
+    let rival = |shown| -> Result<Rival, Error> {
+        let held_against = |in_use: &Recognition, images: &ProbeImages| {
+            let recognition = recognize(&features(images, shown)?, &images.labels)?;
+            Ok(Rival { shown, in_use: in_use.clone(), recognition })
+        };
+        let rival = held_against(&some_recognized, &some)?;
+        if rival.is_worth_a_look() && places.len() < images.indices.len() {
+            return held_against(&recognized, &images);
+        }
+        Ok(rival)
+    };
+    let mut rivals = vec![rival(reversed)?, rival(scaled)?];
+    // Where another scale is no better, it is not so with other channels either.
+    if rivals[1].is_worth_a_look() {
+        rivals.push(rival(both)?);
     }
-    outcomes.push(presentation(&recognized, &recognitions));
+    outcomes.push(presentation(&rivals));
     Ok(outcomes)
-}
-
-/// Finds near copies among features of pool5 that are there anyway, of all images.
-///
-/// # Shapes
-///
-/// - `groups`: `(images,)`: those of one group are near duplicates already
-///
-/// # Errors
-///
-/// [`Error::Tensor`] if the arithmetic fails.
-pub fn of_features(
-    features: &Features,
-    groups: &[u32],
-    folds: &[Fold],
-) -> Result<Vec<Outcome>, Error> {
-    Ok(vec![near_duplicates(features, groups, folds)?])
 }
 
 fn baseline(

@@ -9,7 +9,7 @@ use super::{
     Counts, Features, PredictionSpread, clipped_saturation, collapse, dead_units, feature_drift,
     finding::{Check, Level, Measurement, Outcome, Remedy},
     initial_loss,
-    steps::{BlockOrigin, gradient_norm, update_ratio},
+    steps::{BlockOrigin, gradient_norm, has_no_gradient, update_ratio},
 };
 use crate::{
     Error,
@@ -21,8 +21,12 @@ use crate::{
     training::{Config, Inputs, Interrupt, Materials, StagePlan, before_step},
 };
 
-/// Steps that are taken: at Adam's default rate the question's run is dead after three.
-const STEPS: usize = 10;
+/// Steps that are taken, at most: at Adam's default rate the question's run is dead after three.
+const STEPS: usize = 6;
+
+/// Steps in succession without a gradient, after which no more are taken: what would still move the
+/// weights is the optimizer's momentum.
+const STILL: usize = 2;
 
 /// Held-out images that are looked at after them; drift needs a hundred.
 const WATCHED: usize = 128;
@@ -88,6 +92,10 @@ impl Trial<'_> {
         watched: &[usize],
         counts: &Counts,
     ) -> Result<Vec<Outcome>, Error> {
+        tracing::info!(
+            "taking the first steps of stage `{}`, {STEPS} at most; nothing of them is kept",
+            self.plan.stage.name
+        );
         let network = self.network()?;
         let backbone = self.materials.start.backbone();
         let trains_backbone = self.plan.trainable.iter().any(|layer| layer.starts_with("conv"));
@@ -100,6 +108,7 @@ impl Trial<'_> {
         let mut optimizer = Optimizer::new(self.plan.stage.optimizer);
         let (mut first_loss, mut last) = (None, (0.0, 0.0));
         let mut blocks: Vec<(BlockOrigin, BlockStep)> = Vec::new();
+        let mut still = 0;
         let batch_size = self.config.recipe.batch_size.get();
         for (number, batch) in order.chunks(batch_size).take(STEPS).enumerate() {
             let images = self.inputs(&network, batch)?;
@@ -113,10 +122,14 @@ impl Trial<'_> {
                 return Ok(vec![not_a_number(number + 1)]);
             };
             last = (seen.loss, seen.accuracy);
+            still = seen.still_after(still);
             blocks.extend(seen.blocks.into_iter().map(|step| {
                 let is_base = step.block.starts_with("conv");
                 (if is_base { backbone } else { BlockOrigin::New }, step)
             }));
+            if still == STILL {
+                break;
+            }
         }
         let mut outcomes = vec![
             initial_loss(first_loss.unwrap_or_default(), counts),
@@ -146,6 +159,10 @@ impl Trial<'_> {
 
     /// Learns one batch by heart: what cannot do that cannot learn at all.
     fn overfit(&self, batch: &[usize]) -> Result<Outcome, Error> {
+        tracing::info!(
+            "learning {} photographs by heart, {OVERFIT_STEPS} steps at most",
+            batch.len()
+        );
         let network = self.network()?;
         let images = self.inputs(&network, batch)?;
         let labels = self.labels(batch);
@@ -154,15 +171,17 @@ impl Trial<'_> {
         };
         let first = loss(&network)?;
         let mut optimizer = Optimizer::new(self.plan.stage.optimizer);
-        let (mut steps, mut last) = (0, first);
-        while steps < OVERFIT_STEPS && STILL_THERE * first < last {
-            for _ in 0..OVERFIT_LOOK {
-                steps += 1;
-                if self.step(&network, &mut optimizer, steps - 1, &images, &labels)?.is_none() {
-                    return Ok(not_a_number(steps));
-                }
+        let (mut steps, mut still, mut last) = (0, 0, first);
+        while steps < OVERFIT_STEPS && still < STILL && STILL_THERE * first < last {
+            let seen = self.step(&network, &mut optimizer, steps, &images, &labels)?;
+            steps += 1;
+            let Some(seen) = seen else {
+                return Ok(not_a_number(steps));
+            };
+            still = seen.still_after(still);
+            if steps.is_multiple_of(OVERFIT_LOOK) || still == STILL {
+                last = loss(&network)?;
             }
-            last = loss(&network)?;
         }
         let what = format!(
             "loss of {} training photographs after {steps} steps on them alone, over their first",
@@ -289,6 +308,13 @@ struct Seen {
     loss: f64,
     accuracy: f64,
     blocks: Vec<BlockStep>,
+}
+
+impl Seen {
+    /// Steps in succession without a gradient, this one among them, after `still` of them.
+    fn still_after(&self, still: usize) -> usize {
+        if self.blocks.iter().all(has_no_gradient) { still + 1 } else { 0 }
+    }
 }
 
 /// Each block's step of median length, in the order in which blocks first come.

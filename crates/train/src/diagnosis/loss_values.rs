@@ -70,8 +70,8 @@ pub fn clipped_saturation(loss: f64, accuracy: f64) -> Outcome {
     })
 }
 
-/// Finds a loss that stays where a constant prediction is: at the entropy of the people's shares,
-/// or at ln of their number. `losses` are of epochs, the last last.
+/// Finds a loss that stays where a constant prediction is, at the entropy of the people's shares or
+/// at ln of their number, or above both where it began. `losses` are of epochs, the last last.
 pub fn flat_loss(losses: &[f64], counts: &Counts) -> Outcome {
     let check = Check::FlatLoss;
     let Some(start) = losses.len().checked_sub(PRIOR_FLAT_EPOCHS) else {
@@ -84,9 +84,21 @@ pub fn flat_loss(losses: &[f64], counts: &Counts) -> Outcome {
         losses[start..].iter().map(|loss| (loss / level - 1.0).abs()).fold(0.0, f64::max)
     };
     let (prior, uniform) = (counts.prior_entropy(), counts.uniform_loss());
-    let nearest = apart(prior).min(apart(uniform));
-    let what = "largest distance of the last losses from a constant prediction's, relative";
-    Outcome::judge(check, Measurement::at_least(what, nearest, FLAT), || {
+    // Better than a constant prediction a loss may stay: what is known need not be learned again.
+    let is_worse = losses[start..].iter().all(|&loss| uniform < loss);
+    let began = if is_worse { apart(losses[0]) } else { f64::INFINITY };
+    let constant = apart(prior).min(apart(uniform));
+    let what = "largest distance of the last losses from a constant prediction's, or from where \
+                they began above it, relative";
+    Outcome::judge(check, Measurement::at_least(what, constant.min(began), FLAT), || {
+        if began < constant {
+            let verdict = format!(
+                "The loss stays where it began, at {:.3}, and a constant answer has {prior:.3}: \
+                 nothing is learned, for the rate is far too low, or no gradient comes.",
+                losses[losses.len() - 1]
+            );
+            return (Level::Error, verdict, Remedy::command("cargo xtask find-rate"));
+        }
         let words = if apart(prior) <= apart(uniform) {
             format!(
                 "at {prior:.3}, which is the entropy of the people's shares: the network has \
@@ -138,5 +150,19 @@ mod tests {
         assert!(verdict(&[uniform; 3]).unwrap().contains("learned nothing"));
         assert_eq!(verdict(&[prior, prior, prior * 0.97]), None);
         assert!(matches!(flat_loss(&[prior; 2], &counts()), Outcome::Skipped { .. }));
+    }
+
+    #[test]
+    fn a_loss_that_stays_where_it_began_is_flat_above_a_constant_answer_only() {
+        let (prior, uniform) = (counts().prior_entropy(), counts().uniform_loss());
+        let outcome = flat_loss(&[2.0 * uniform, 1.99 * uniform, 1.98 * uniform], &counts());
+        let finding = outcome.finding().unwrap();
+        assert!(finding.verdict.contains("where it began"), "{}", finding.verdict);
+        assert!(
+            flat_loss(&[2.0 * uniform, 1.9 * uniform, 1.8 * uniform], &counts())
+                .finding()
+                .is_none()
+        );
+        assert!(flat_loss(&[0.5 * prior; 3], &counts()).finding().is_none());
     }
 }

@@ -45,6 +45,13 @@ impl Features {
         &self.values[index * self.units..][..self.units]
     }
 
+    /// The features of some images, in the order in which they are named.
+    #[must_use]
+    pub(crate) fn at(&self, images: &[usize]) -> Self {
+        let values = images.iter().flat_map(|&image| self.image(image)).copied().collect();
+        Self::new(values, images.len())
+    }
+
     /// The features less their mean over the images.
     #[must_use]
     pub fn centered(&self) -> Self {

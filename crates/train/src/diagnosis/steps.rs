@@ -61,6 +61,11 @@ fn limit(origin: BlockOrigin) -> f64 {
     }
 }
 
+/// Whether no gradient reached a block.
+pub(super) fn has_no_gradient(step: &BlockStep) -> bool {
+    step.gradient_norm < VANISHED
+}
+
 /// Finds a trained block that no gradient reaches.
 pub fn gradient_norm(steps: &[(BlockOrigin, BlockStep)]) -> Outcome {
     let check = Check::GradientNorm;
