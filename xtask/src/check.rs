@@ -24,11 +24,12 @@ const STEPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tests", &["test", "--release", "--workspace", "--locked"]),
-    ("documentation", &["doc", "--workspace", "--no-deps", "--locked"]),
+    ("documentation", &["doc", "--workspace", "--no-deps", "--release", "--locked"]),
 ];
 
 /// Runs every step and stops at the first that fails. Tests are built in release: they run real
-/// arithmetic, and the stages that a user runs are built the same way.
+/// arithmetic, and the stages that a user runs are built the same way; the rest in release too, which
+/// shares what is built.
 pub(crate) fn run() -> Result<ExitCode> {
     for (name, arguments) in STEPS {
         eprintln!("check: {name}");

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 pub use accounting::{LoadReport, WrongShape, take};
 pub use file::WeightsFile;
-pub use writing::{Unnamed, WeightsWriter, temporary_beside, write};
+pub use writing::{PARTIAL, Unnamed, WeightsWriter, give_name, temporary_beside, write};
 
 /// Version of the files that [`write()`] makes and [`WeightsFile::read`] understands.
 pub const FORMAT_VERSION: u32 = 1;

@@ -288,7 +288,10 @@ class Bench:
         if setup.program != "train":
             done = self.run("diagnose", *arguments, "--json")
             if not done.stdout:
-                return [("refused", "error", done.stderr.strip().splitlines()[-1])]
+                words = done.stderr.strip().splitlines()[-1]
+                if not words.startswith("error: ") or "is not VGG16" not in words:
+                    sys.exit(f"{setup.name}: {done.stderr}")
+                return [("refused", "error", words)]
             diagnosis = json.loads(done.stdout)
         found = [
             finding
@@ -316,7 +319,7 @@ def main():
     bench = Bench(given)
     print("| set-up | must find | found, the likeliest first | missed | false alarms |")
     print("| --- | --- | --- | --- | --- |", flush=True)
-    missed_in_all = false_in_all = 0
+    missed_in_all = false_in_all = behind_in_all = 0
     for setup in SETUPS:
         if given.only and not any(setup.name.startswith(only) for only in given.only):
             continue
@@ -329,12 +332,16 @@ def main():
         false = [check for check in loud if check not in setup.must | setup.may]
         missed_in_all += len(missed)
         false_in_all += len(false)
+        # What was broken stands first, unless it is only worth a note.
+        behind = bool(setup.must & set(loud)) and loud[0] not in setup.must
+        behind_in_all += behind
         cells = [setup.name, ", ".join(sorted(setup.must)) or "nothing"]
-        cells += [", ".join(shown + notes) or "nothing", ", ".join(missed), ", ".join(false)]
+        cells += [", ".join(shown + notes) or "nothing", ", ".join(missed) or ("not first" if behind else ""), ", ".join(false)]
         print(f"| {' | '.join(cells)} |", flush=True)
         details = ", ".join(f"{check} {value}" for check, _, value in found)
         print(f"{setup.name}: {time.time() - begin:.0f} s, {details}", file=sys.stderr, flush=True)
-    print(f"\n{missed_in_all} missed, {false_in_all} false alarms")
+    print(f"\n{missed_in_all} missed, {behind_in_all} behind what they cause, {false_in_all} false alarms")
+    sys.exit(1 if missed_in_all + behind_in_all + false_in_all else 0)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ def main():
         command = [given.program, *arguments, "--out", str(given.out / name)]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
+    if given.out.exists():
+        sys.exit(f"{given.out} is there already, and its runs are done; choose another")
     begin = time.time()
     whole = start("whole")
     _, words = whole.communicate()

@@ -50,7 +50,7 @@ pub struct SharedArguments {
     #[arg(long, value_name = "K", default_value_t = 15)]
     pub folds: usize,
     /// Deals the images so often, each time anew: fold F of repeat R is number R * folds + F
-    #[arg(long, value_name = "R", default_value = "1")]
+    #[arg(long, value_name = "R", default_value = "1", value_parser = repeats)]
     pub repeats: NonZeroUsize,
     /// Trains only this fold, from 0; may be repeated
     #[arg(long, value_name = "I")]
@@ -125,12 +125,13 @@ impl SharedArguments {
         checkpoint_every: Duration,
     ) -> Result<Config, Error> {
         let mut recipe = Recipe::named_or_file(recipe_name)?;
-        recipe.override_with(&Overrides {
+        let overrides = Overrides {
             split: self.split,
             epochs: self.epochs,
             batch_size: self.batch_size,
             features_dtype: self.features_dtype,
-        });
+        };
+        recipe.override_with(recipe_name, &overrides)?;
         Ok(Config {
             data: self.data,
             weights: self.weights,
@@ -146,6 +147,14 @@ impl SharedArguments {
             checkpoint_every,
             keep: Keep::Last,
         })
+    }
+}
+
+/// Reads how often images are dealt, 1 to 1000: all folds are drawn before the first is trained.
+fn repeats(text: &str) -> Result<NonZeroUsize, &'static str> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(repeats) if repeats.get() <= 1000 => Ok(repeats),
+        _ => Err("expected 1 to 1000"),
     }
 }
 

@@ -34,7 +34,7 @@ mod verdict;
 mod watch;
 
 pub use before::{Beginning, cheap, probes};
-pub use collapse::{PredictionSpread, collapse, dead_units};
+pub use collapse::{PredictionSpread, collapse, collapse_since, dead_units};
 pub(crate) use collect::before;
 pub use collect::{Depth, diagnose};
 pub use counts::{Counts, head_size, imbalance, small_identities};
@@ -55,6 +55,7 @@ pub use recognition::{Recognition, recognize};
 pub use run::{RunContext, of_records};
 pub use similarity::Features;
 pub use steps::{BlockOrigin, gradient_norm, update_ratio};
+pub(crate) use text::finding_line;
 pub use text::{text, verdict_line};
 pub use verdict::{Cause, Diagnosis};
-pub use watch::{EpochsSeen, baseline_beaten, fold_trend, of_epoch};
+pub use watch::{BesideBaseline, EpochsSeen, baseline_beaten, fold_trend, of_epoch};

@@ -80,6 +80,9 @@ pub struct Recipe {
     pub stages: Vec<Stage>,
 }
 
+/// Channels that a block may have: eight times VGG16's.
+const MOST_CHANNELS: usize = 4096;
+
 /// What may be given in the place of a recipe's own settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Overrides {
@@ -169,7 +172,7 @@ impl TryFrom<RawRecipe> for Recipe {
                 return Err(format!("two stages are named `{}`", stage.name));
             }
             stage.trainable(&layers)?;
-            stage.check()?;
+            stage.check(raw.batch_size)?;
             if stage.sampling == Sampling::Balanced && raw.shuffle == Shuffle::Never {
                 return Err(format!(
                     "stage `{}` has sampling = \"balanced\", which draws another order each epoch, \
@@ -180,6 +183,9 @@ impl TryFrom<RawRecipe> for Recipe {
         }
         if raw.widths.is_some_and(|widths| widths.contains(&0)) {
             return Err("`widths` has a 0, expected five numbers of channels".to_owned());
+        }
+        if let Some(width) = raw.widths.iter().flatten().find(|&&width| MOST_CHANNELS < width) {
+            return Err(format!("`widths` has {width}, expected {MOST_CHANNELS} channels at most"));
         }
         Ok(Self {
             head: raw.head,
@@ -272,14 +278,34 @@ impl Recipe {
         }
     }
 
-    /// Takes what was given over what the recipe says.
-    pub fn override_with(&mut self, given: &Overrides) {
+    /// Takes what was given over what the recipe says; `name` stands for it in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Recipe`] if the two do not go together.
+    pub fn override_with(&mut self, name: &str, given: &Overrides) -> Result<(), Error> {
         self.split = given.split.unwrap_or(self.split);
         self.batch_size = given.batch_size.unwrap_or(self.batch_size);
         self.features_dtype = given.features_dtype.unwrap_or(self.features_dtype);
         for stage in &mut self.stages {
             stage.epochs = given.epochs.unwrap_or(stage.epochs);
         }
+        self.check_stages().map_err(|problem| Error::Recipe { name: name.to_owned(), problem })
+    }
+
+    /// What is wrong with a stage for itself, if anything.
+    fn check_stages(&self) -> Result<(), String> {
+        self.stages.iter().try_for_each(|stage| stage.check(self.batch_size))
+    }
+
+    /// Whether warm-ups and schedules fit the steps of so many training images: what is wrong, and
+    /// with which stage, if they do not.
+    pub(crate) fn check_rates(&self, train_images: usize) -> Result<(), String> {
+        let check = |stage: &Stage| match stage.rates(train_images, self.batch_size) {
+            Ok(_) => Ok(()),
+            Err(cause) => Err(format!("in stage `{}` {cause}", stage.name)),
+        };
+        self.stages.iter().try_for_each(check)
     }
 
     /// The recipe as TOML, every default written out.

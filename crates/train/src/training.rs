@@ -20,6 +20,7 @@ mod session;
 mod stage;
 mod start;
 mod state;
+mod steering;
 mod step;
 mod stopwatch;
 mod streams;

@@ -6,12 +6,10 @@ use std::{
     path::Path,
 };
 
-use tempfile::{Builder, NamedTempFile};
+use model::weights::{PARTIAL, give_name, temporary_beside};
+use tempfile::NamedTempFile;
 
 use crate::Error;
-
-/// How the names of files begin that are not complete.
-const PARTIAL: &str = ".partial-";
 
 /// Removes what killed processes have left half-written in a folder. Files that a living process
 /// [holds](hold) stay.
@@ -38,27 +36,6 @@ pub(crate) fn hold(file: &NamedTempFile) -> io::Result<()> {
     file.as_file().lock()
 }
 
-/// A temporary file in the folder that `path` is in, to be renamed to it when it is complete. It
-/// may be read by whom the umask allows, as any other file that a program makes.
-pub(crate) fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = Builder::new();
-    builder.prefix(PARTIAL);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-/// Gives a complete temporary file its name.
-pub(crate) fn finish(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
-}
-
 /// Writes a file whole or not at all.
 ///
 /// # Errors
@@ -66,9 +43,9 @@ pub(crate) fn finish(file: NamedTempFile, path: &Path) -> io::Result<()> {
 /// [`Error::Write`] if the disk fails or is full; what was there before is then still there.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || {
-        let mut file = create_beside(path)?;
+        let mut file = temporary_beside(path)?;
         file.write_all(bytes)?;
-        finish(file, path)
+        give_name(file, path)
     };
     write().map_err(|source| Error::Write { path: path.to_owned(), source })
 }
@@ -82,7 +59,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".partial-killed"), "half").unwrap();
         std::fs::write(folder.path().join("whole"), "whole").unwrap();
-        let held = create_beside(&folder.path().join("next")).unwrap();
+        let held = temporary_beside(&folder.path().join("next")).unwrap();
         hold(&held).unwrap();
         remove_abandoned(folder.path()).unwrap();
         assert!(!folder.path().join(".partial-killed").exists());

@@ -49,7 +49,8 @@ fn run(name: &str, split: SplitKind, accuracies: &[f64]) -> ComparedRun {
         num_folds: 5,
         repeats: NonZeroUsize::MIN,
         seed: 42,
-        chosen_on_validation: false,
+        groups_sha256: None,
+        restores_best: false,
     };
     let folds = accuracies.iter().enumerate().map(fold).collect();
     let summary = Summary::new(description, folds);
@@ -182,4 +183,18 @@ fn runs_that_are_not_called_as_their_recipes_say_both_and_weights_may_differ() {
     assert!(lines[1].starts_with("run        recipe     split"), "{text}");
     assert!(lines[3].starts_with("runs/mine  two-stage  stratified"), "{text}");
     assert!(text.contains("note: the runs started from different weights files"), "{text}");
+}
+
+#[test]
+fn grouped_folds_of_other_groups_are_other_folds() {
+    let of = |name: &str, groups: &str| {
+        let mut run = run(name, SplitKind::Grouped, &[0.5, 0.6, 0.5]);
+        run.summary.groups_sha256 = Some(groups.to_owned());
+        run
+    };
+    let outcome = |runs: [ComparedRun; 2]| report(&runs).against_baseline("b").cloned().unwrap();
+    let other = outcome([of("a", "one"), of("b", "two")]);
+    assert!(matches!(other, PairOutcome::OtherFolds { what, .. } if what == "near duplicates"));
+    let same = outcome([of("a", "one"), of("b", "one")]);
+    assert!(matches!(same, PairOutcome::Paired(_)), "{same:?}");
 }

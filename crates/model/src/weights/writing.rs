@@ -157,10 +157,13 @@ impl Unnamed {
     ///
     /// [`Error::Io`] if the name is a folder's.
     pub fn keep(self) -> Result<String, Error> {
-        self.file.persist(&self.path).map_err(|error| failed(&self.path, error.error))?;
+        give_name(self.file, &self.path).map_err(|source| failed(&self.path, source))?;
         Ok(self.sha256)
     }
 }
+
+/// How the names of files begin that are not complete.
+pub const PARTIAL: &str = ".partial-";
 
 /// A temporary file in the folder that `path` is in, to be renamed to it when it is complete. It may
 /// be read by whom the umask allows, as any other file that a program makes.
@@ -169,14 +172,32 @@ impl Unnamed {
 ///
 /// If the folder cannot be written to.
 pub fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
     let mut builder = tempfile::Builder::new();
+    builder.prefix(PARTIAL);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder_of(path))
+}
+
+/// Gives a complete temporary file its name: it is on the disk before, and its name afterwards.
+///
+/// # Errors
+///
+/// If the disk fails, or the name is a folder's.
+pub fn give_name(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    // A folder can be waited for where it can be opened as a file.
+    #[cfg(unix)]
+    File::open(folder_of(path))?.sync_all()?;
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// SHA-256 of a whole file.

@@ -81,6 +81,7 @@ pub fn compare_recipes(
             Err(error) => return Err(error),
         }
     }
+    let first_name = names[0].clone();
     let mut runs = Vec::new();
     for (name, config) in names.into_iter().zip(configs) {
         let is_stopped = stopped.iter().any(|run| run.name == name);
@@ -94,7 +95,7 @@ pub fn compare_recipes(
     if let (true, Some(cause)) = (runs.is_empty(), first_cause) {
         return Err(cause);
     }
-    let report = Report::new(&runs, stopped, baseline)?;
+    let report = Report::new(&runs, stopped, &baseline.among(&runs, &first_name))?;
     write_whole(&out.join("comparison.json"), report.to_json().as_bytes())?;
     Ok(report)
 }

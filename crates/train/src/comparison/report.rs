@@ -140,6 +140,25 @@ impl Baseline {
     }
 }
 
+impl Baseline {
+    /// The baseline, or the first run that is there where it was stopped in its first fold and has
+    /// no figures; `first` was to be the first.
+    pub(super) fn among(&self, runs: &[ComparedRun], first: &str) -> Self {
+        let wanted = match self {
+            Self::First => first,
+            Self::Named(name) => name,
+        };
+        if runs.iter().any(|run| run.name == wanted) {
+            return self.clone();
+        }
+        tracing::warn!(
+            "{wanted} was to be the baseline and has no fold: the others are measured against {}",
+            runs.first().map_or("none", |run| &run.name)
+        );
+        Self::First
+    }
+}
+
 impl Report {
     /// Sets runs of different names side by side.
     ///
@@ -237,12 +256,15 @@ impl Pair {
 /// The first thing in which the folds of two runs differ, if any.
 fn other_folds(first: &Summary, second: &Summary) -> Option<PairOutcome> {
     let words = |run: &Summary| {
+        // Other splits do not go by the groups.
+        let groups = run.groups_sha256.clone().filter(|_| run.split == SplitKind::Grouped);
         [
             ("the data set", run.dataset.sha256.clone()),
             ("the split", run.split.to_string()),
             ("the number of folds", run.num_folds.to_string()),
             ("the number of repeats", run.repeats.to_string()),
             ("the seed", run.seed.to_string()),
+            ("near duplicates", groups.unwrap_or_else(|| "none".to_owned())),
         ]
     };
     let mut both = words(first).into_iter().zip(words(second));

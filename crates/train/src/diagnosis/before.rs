@@ -30,6 +30,10 @@ pub struct Beginning<'a> {
     pub normalization: Normalization,
     /// The folds of the split, all of them, repeated or not.
     pub folds: &'a [Fold],
+    /// How many folds the run trains, those among them that it has trained before.
+    pub num_trained: usize,
+    /// Whether a fold's held-out images steer its training.
+    pub is_steered_by_fold: bool,
     /// How many of them hold each image out once.
     pub num_folds: usize,
     /// The recipe.
@@ -62,6 +66,7 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
             name: &stage.name,
             trainable,
             optimizer: &stage.optimizer,
+            factors: stage.rate_factors(&beginning.architecture.layers()),
         })
         .collect();
     let trained: BTreeSet<&str> =
@@ -74,19 +79,19 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
     let pixels = pixel_statistics(beginning)?;
     Ok(vec![
         base_rate(&stages, &layers),
-        model_per_fold(recipe, folds.len()),
-        coverage(&labels, folds),
+        model_per_fold(recipe, beginning.num_trained),
+        coverage(&labels, groups, folds, recipe.split),
         value_range(&pixels),
         mean_subtraction(&pixels),
         constant_images(&pixels),
         channel_order(&pixels),
         gray_images(&pixels),
         from_file(&layers),
-        random_base(&layers, trained_base),
+        random_base(&layers, trained_base, train_images),
         initializer_like(&layers),
         clipped_loss(recipe),
-        duplicates(groups, folds),
-        validation_reuse(recipe),
+        duplicates(&labels, groups, folds),
+        validation_reuse(recipe, beginning.is_steered_by_fold),
         monitors(recipe),
         small_identities(&counts, num_folds),
         imbalance(&counts),
@@ -103,8 +108,13 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
 /// network fails.
 pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>, Error> {
     let images = probe_images(&beginning.prepared.labels());
-    if images.indices.is_empty() {
-        let why = "nobody has two photographs";
+    let is_random = beginning.new.iter().any(|parameter| parameter.starts_with("conv"));
+    if is_random || images.indices.is_empty() {
+        let why = if is_random {
+            "the base is random and knows nothing yet"
+        } else {
+            "nobody has two photographs"
+        };
         let checks = [Check::FeatureSpread, Check::FrozenBaseline, Check::Presentation];
         return Ok(checks.map(|check| Outcome::skipped(check, why)).into());
     }

@@ -4,12 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     counts::Counts,
-    finding::{Check, Level, Measurement, Outcome, Remedy, percent},
+    finding::{Check, Level, Measurement, Outcome, lower_the_rate, percent},
 };
 
-/// The share of predictions in the commonest predicted person, beyond that person's own share in
-/// the truth, above which predictions have collapsed. The question's run has all in one.
+/// Of what the commonest predicted person's own share in the truth leaves, the share that is
+/// predicted to be that person too, above which predictions have collapsed. The question's run has
+/// all in one.
 const COLLAPSED: f64 = 0.5;
+
+/// Fewer images may be of one person by chance.
+const ENOUGH_IMAGES: usize = 20;
 
 /// The share of dead units that is too many.
 ///
@@ -31,6 +35,9 @@ pub struct PredictionSpread {
     pub num_classes: usize,
     /// Entropy of the mean prediction, in nats.
     pub entropy: f64,
+    /// How many images were looked at.
+    #[serde(default)]
+    pub images: usize,
 }
 
 impl PredictionSpread {
@@ -63,6 +70,7 @@ impl PredictionSpread {
             top_truth_share: share(&truth, labels),
             distinct: counts.iter().filter(|&&count| 0 < count).count(),
             num_classes,
+            images: predicted.len(),
             entropy: mean_probabilities
                 .iter()
                 .map(|&p| f64::from(p))
@@ -73,24 +81,46 @@ impl PredictionSpread {
     }
 }
 
+impl PredictionSpread {
+    /// How far the predictions are one person's: 0 where as many are as in the truth, 1 where all are.
+    fn excess(&self) -> f64 {
+        (self.top_share - self.top_truth_share) / (1.0 - self.top_truth_share)
+    }
+}
+
 /// Finds predictions that are nearly all of one person.
 pub fn collapse(spread: &PredictionSpread) -> Outcome {
-    let PredictionSpread { top_share, top_truth_share, distinct, num_classes, entropy } = *spread;
-    let what = "share of predictions in the commonest one, less its share in the truth";
-    let measurement = Measurement::at_most(what, top_share - top_truth_share, COLLAPSED);
-    Outcome::judge(Check::Collapse, measurement, || {
+    let check = Check::Collapse;
+    let PredictionSpread { top_share, top_truth_share, distinct, num_classes, entropy, images } =
+        *spread;
+    if images < ENOUGH_IMAGES || 1.0 <= top_truth_share {
+        let why = format!("{images} photographs, {ENOUGH_IMAGES} of two people are needed");
+        return Outcome::skipped(check, why);
+    }
+    let what = "share of predictions in the commonest one beyond its share in the truth, of what that leaves";
+    let measurement = Measurement::at_most(what, spread.excess(), COLLAPSED);
+    Outcome::judge(check, measurement, || {
         (
             Level::Error,
             format!(
                 "The network says one person for {} of photographs, and names {distinct} of \
                  {num_classes} people in all (entropy of its mean prediction {entropy:.2} of \
-                 {:.2}): it has collapsed to a constant answer.",
+                 {:.2}): it has collapsed, or nearly, to a constant answer.",
                 percent(top_share),
                 (num_classes as f64).ln()
             ),
-            Remedy::command("--recipe two-stage"),
+            lower_the_rate(),
         )
     })
+}
+
+/// Judges predictions after some steps; what was so before the first one has not collapsed.
+pub fn collapse_since(before: &PredictionSpread, after: &PredictionSpread) -> Outcome {
+    if COLLAPSED < before.excess() && after.excess() <= before.excess() {
+        let why = "the new head's answers are as uniform before it has learned anything";
+        return Outcome::skipped(Check::Collapse, why);
+    }
+    collapse(after)
 }
 
 /// Finds a hidden layer most of whose units are zero for every image; `share` is theirs.
@@ -104,7 +134,7 @@ pub fn dead_units(layer: &str, share: f64) -> Outcome {
                  through them, and they do not come back.",
                 percent(share)
             ),
-            Remedy::command("--recipe two-stage"),
+            lower_the_rate(),
         )
     })
 }
@@ -130,19 +160,34 @@ mod tests {
     #[test]
     fn one_answer_for_all_is_found_and_a_true_majority_is_not() {
         let uniform = [0.1_f32; 10];
+        let twice = |labels: &[u32]| labels.repeat(2);
         let labels: Vec<u32> = (0..10).collect();
         let outcome_of = |predicted: &[u32], labels: &[u32]| {
-            collapse(&PredictionSpread::of(predicted, labels, &uniform))
+            collapse(&PredictionSpread::of(&twice(predicted), &twice(labels), &uniform))
         };
         let outcome = outcome_of(&[3; 10], &labels);
         let verdict = &outcome.finding().unwrap().verdict;
         assert!(verdict.contains("names 1 of 10") && verdict.contains("2.30 of 2.30"), "{verdict}");
         assert!(outcome_of(&labels, &labels).finding().is_none());
         assert!(outcome_of(&[3; 10], &[3; 10]).finding().is_none());
+        let five = [3, 3, 3, 3, 3, 5, 0, 1, 2, 4];
+        assert!(outcome_of(&five, &labels).finding().is_none(), "4 of 9 are beyond the truth's");
         let six = [3, 3, 3, 3, 3, 3, 0, 1, 2, 4];
-        assert!(outcome_of(&six, &labels).finding().is_none(), "0.5 is the threshold");
-        let seven = [3, 3, 3, 3, 3, 3, 3, 1, 2, 4];
-        assert!(outcome_of(&seven, &labels).finding().is_some());
+        assert!(outcome_of(&six, &labels).finding().is_some());
+        let two_people: Vec<u32> = (0..10).map(|image| image % 2).collect();
+        assert!(outcome_of(&[1; 10], &two_people).finding().is_some());
+    }
+
+    #[test]
+    fn few_photographs_and_a_head_that_has_learned_nothing_say_nothing() {
+        let spread =
+            |predicted: &[u32], labels: &[u32]| PredictionSpread::of(predicted, labels, &[0.1; 10]);
+        let one = collapse(&spread(&[3], &[4]));
+        assert!(matches!(one, Outcome::Skipped { .. }));
+        let labels: Vec<u32> = (0..20).map(|image| image % 10).collect();
+        let (uniform, constant) = (spread(&labels, &labels), spread(&[3; 20], &labels));
+        assert!(matches!(collapse_since(&constant, &constant), Outcome::Skipped { .. }));
+        assert!(collapse_since(&uniform, &constant).finding().is_some());
     }
 
     #[test]

@@ -38,11 +38,12 @@ pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<
     let materials = Materials::open(config)?;
     let mut network = materials.start.network(&materials.device)?;
     let plans = plan(&config.recipe_name, &config.recipe, &mut network)?;
-    let mut outcomes = before(config, &materials, &plans)?;
+    let num_trained = materials.folds.iter().filter(|fold| config.is_selected(fold)).count();
+    let mut outcomes = before(config, &materials, &plans, num_trained)?;
     match depth {
         Depth::Steps => {
             let trainable: Vec<_> = plans.iter().map(|plan| plan.trainable.clone()).collect();
-            let beginning = beginning(config, &materials, &trainable);
+            let beginning = beginning(config, &materials, &trainable, num_trained);
             outcomes.extend(probes(&beginning, &network)?);
             outcomes.push(near(config, &materials, &network)?);
             if interrupt.is_raised() {
@@ -51,12 +52,7 @@ pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<
             drop(network);
             outcomes.extend(first_steps(config, &materials, &plans[0], interrupt)?);
         }
-        Depth::Cheap => {
-            let probing = [Check::FeatureSpread, Check::Presentation, Check::FrozenBaseline];
-            let why = "it needs the network to look at photographs";
-            outcomes.extend(probing.map(|check| Outcome::skipped(check, why)));
-            outcomes.push(Outcome::skipped(Check::NearDuplicates, why));
-        }
+        Depth::Cheap => {}
     }
     Ok(Diagnosis::new(outcomes))
 }
@@ -75,7 +71,8 @@ fn near(config: &Config, materials: &Materials, network: &Vgg16) -> Result<Outco
     near_duplicates(&features, &materials.labels, &materials.groups, &materials.folds)
 }
 
-/// The checks that cost next to nothing, of a run whose materials are open.
+/// The checks that cost next to nothing, of a run whose materials are open and that trains so many
+/// folds, those among them that it has trained before.
 ///
 /// # Errors
 ///
@@ -84,21 +81,25 @@ pub(crate) fn before(
     config: &Config,
     materials: &Materials,
     plans: &[StagePlan<'_>],
+    num_trained: usize,
 ) -> Result<Vec<Outcome>, Error> {
     let trainable: Vec<_> = plans.iter().map(|plan| plan.trainable.clone()).collect();
-    cheap(&beginning(config, materials, &trainable))
+    cheap(&beginning(config, materials, &trainable, num_trained))
 }
 
 fn beginning<'a>(
     config: &'a Config,
     materials: &'a Materials,
     trainable: &'a [BTreeSet<String>],
+    num_trained: usize,
 ) -> Beginning<'a> {
     Beginning {
         prepared: &materials.prepared,
         groups: &materials.groups,
         normalization: materials.start.normalization,
         folds: &materials.folds,
+        num_trained,
+        is_steered_by_fold: materials.is_steered_by_fold,
         num_folds: config.num_folds,
         recipe: &config.recipe,
         architecture: &materials.start.architecture,

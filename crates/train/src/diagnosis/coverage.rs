@@ -1,10 +1,10 @@
 //! Whether the people that a fold validates are among those that it trains.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     diagnosis::finding::{Check, Level, Measurement, Outcome, Remedy, percent},
-    folds::Fold,
+    folds::{Fold, SplitKind},
 };
 
 /// A share of unseen images above this, in the mean over folds, is an error. Shuffled and
@@ -93,7 +93,11 @@ fn expected_run(labels: &[u32]) -> f64 {
 }
 
 /// Finds folds that validate people they have not trained.
-pub fn coverage(labels: &[u32], folds: &[Fold]) -> Outcome {
+///
+/// # Shapes
+///
+/// - `labels`, `groups`: one for each image that the folds speak of
+pub fn coverage(labels: &[u32], groups: &[u32], folds: &[Fold], split: SplitKind) -> Outcome {
     if folds.is_empty() {
         return Outcome::skipped(Check::Coverage, "there are no folds");
     }
@@ -106,14 +110,26 @@ pub fn coverage(labels: &[u32], folds: &[Fold]) -> Outcome {
     Outcome::judge(Check::Coverage, measurement, || {
         let affected = measured.identities_unseen.iter().filter(|&&unseen| 0 < unseen).count();
         let people = measured.identities_unseen.iter().max().copied().unwrap_or(0);
-        let order = if measured.is_sorted() {
+        // Who has one photograph, or one and its copies, cannot be on both sides.
+        let singles = singles(labels, groups, split);
+        let order = if split == SplitKind::Contiguous && measured.is_sorted() {
             format!(
                 "The photographs are sorted by person (up to {} of the same in a row, chance gives \
                  about {:.0}) and the folds are cut from them unshuffled: ",
                 measured.longest_run, measured.expected_run
             )
+        } else if 0 < singles {
+            format!("{singles} people have one photograph, or one and its copies: ")
         } else {
             String::new()
+        };
+        let remedy = match split {
+            SplitKind::Contiguous | SplitKind::Shuffled => {
+                Remedy::recipe("split", "\"stratified\"")
+            }
+            SplitKind::Stratified | SplitKind::Grouped => {
+                Remedy::command("cargo xtask prepare --min-faces 2, or more photographs of them")
+            }
         };
         (
             Level::Error,
@@ -125,9 +141,19 @@ pub fn coverage(labels: &[u32], folds: &[Fold]) -> Outcome {
                 percent(measured.accuracy_ceiling()),
                 percent(1.0 - measured.worst())
             ),
-            Remedy::recipe("split", "\"stratified\""),
+            remedy,
         )
     })
+}
+
+/// People all of whose photographs stay together in this split.
+fn singles(labels: &[u32], groups: &[u32], split: SplitKind) -> usize {
+    let mut of_label: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for (image, &label) in (0_u32..).zip(labels) {
+        let part = if split == SplitKind::Grouped { groups[image as usize] } else { image };
+        of_label.entry(label).or_default().insert(part);
+    }
+    of_label.values().filter(|parts| parts.len() == 1).count()
 }
 
 #[cfg(test)]
@@ -143,6 +169,12 @@ mod tests {
         split.folds(labels, &groups).unwrap()
     }
 
+    /// What is found where no image is a copy.
+    fn judged(kind: SplitKind, labels: &[u32], folds: &[Fold]) -> Outcome {
+        let groups: Vec<u32> = (0..).zip(labels).map(|(image, _)| image).collect();
+        coverage(labels, &groups, folds, kind)
+    }
+
     /// 40 people with 10 images each, sorted.
     fn sorted() -> Vec<u32> {
         (0..400).map(|image| image / 10).collect()
@@ -152,7 +184,7 @@ mod tests {
     fn contiguous_folds_of_sorted_people_are_found() {
         let labels = sorted();
         let folds = dealt(SplitKind::Contiguous, &labels, 8);
-        let outcome = coverage(&labels, &folds);
+        let outcome = judged(SplitKind::Contiguous, &labels, &folds);
         let finding = outcome.finding().unwrap();
         assert_eq!(finding.level, Level::Error);
         assert!((finding.measurement.value - 1.0).abs() < 1e-12);
@@ -166,15 +198,27 @@ mod tests {
         let labels = sorted();
         for kind in [SplitKind::Shuffled, SplitKind::Stratified] {
             let folds = dealt(kind, &labels, 8);
-            assert!(matches!(coverage(&labels, &folds), Outcome::Silent { .. }), "{kind}");
+            assert!(matches!(judged(kind, &labels, &folds), Outcome::Silent { .. }), "{kind}");
         }
+    }
+
+    #[test]
+    fn people_with_one_photograph_are_not_blamed_on_the_folds() {
+        let labels: Vec<u32> = (0..50).map(|image| image / 5).chain(10..20).collect();
+        let folds = dealt(SplitKind::Stratified, &labels, 5);
+        let outcome = judged(SplitKind::Stratified, &labels, &folds);
+        let finding = outcome.finding().unwrap();
+        assert!(finding.verdict.starts_with("10 people have one"), "{}", finding.verdict);
+        assert!(
+            matches!(&finding.remedy, Remedy::Command { command } if command.contains("--min-faces 2"))
+        );
     }
 
     #[test]
     fn contiguous_folds_of_shuffled_people_are_silent() {
         let labels: Vec<u32> = (0..400).map(|image| image % 40).collect();
         let folds = dealt(SplitKind::Contiguous, &labels, 8);
-        assert!(coverage(&labels, &folds).finding().is_none());
+        assert!(judged(SplitKind::Contiguous, &labels, &folds).finding().is_none());
         assert!(!Coverage::of(&labels, &folds).is_sorted());
     }
 
@@ -222,6 +266,6 @@ mod tests {
 
     #[test]
     fn no_folds_are_skipped() {
-        assert!(matches!(coverage(&[0, 1], &[]), Outcome::Skipped { .. }));
+        assert!(matches!(judged(SplitKind::Contiguous, &[0, 1], &[]), Outcome::Skipped { .. }));
     }
 }

@@ -1,7 +1,7 @@
 //! How far features have moved: linear CKA and the mean cosine of the same images before and after.
 
 use super::{
-    finding::{Check, Level, Measurement, Outcome, Remedy},
+    finding::{Check, Level, Measurement, Outcome, lower_the_rate},
     similarity::{Features, products},
 };
 use crate::Error;
@@ -96,7 +96,7 @@ pub(super) fn similar_features(similarity: Option<f64>) -> Outcome {
             Level::Warning,
             "The base no longer sees what it saw when it came: its features have been rewritten."
                 .to_owned(),
-            Remedy::command("--recipe two-stage"),
+            lower_the_rate(),
         )
     })
 }

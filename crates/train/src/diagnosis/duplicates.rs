@@ -1,6 +1,6 @@
 //! Copies of a photograph on both sides of a fold: an answer that was seen in training.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     finding::{Check, Level, Measurement, Outcome, Remedy, percent},
@@ -19,8 +19,8 @@ use crate::{Error, folds::Fold};
 /// person: the same scene twice, cropped or encoded anew.
 const NEAR: f32 = 0.85;
 
-/// The share of images that may come nearer to another person's than what is taken for as near as
-/// two people come: some have the wrong name.
+/// The share of images that may be part of a pair of two people that is nearer than what is taken for
+/// as near as two people come, one such pair at least: some photographs have the wrong name.
 const STRANGERS: f64 = 0.001;
 
 /// Pairs for each image, in the mean, from which on the base is blind rather than the images alike.
@@ -40,12 +40,17 @@ const CHUNK: usize = 256;
 ///
 /// # Shapes
 ///
-/// - `groups`: one for each image that the folds speak of
-pub fn duplicates(groups: &[u32], folds: &[Fold]) -> Outcome {
+/// - `labels`, `groups`: one for each image that the folds speak of
+pub fn duplicates(labels: &[u32], groups: &[u32], folds: &[Fold]) -> Outcome {
     let check = Check::Duplicates;
     if folds.is_empty() {
         return Outcome::skipped(check, "there are no folds");
     }
+    let mut names: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for (&group, &label) in groups.iter().zip(labels) {
+        names.entry(group).or_default().insert(label);
+    }
+    let misnamed = names.values().filter(|names| 1 < names.len()).count();
     let leaked: usize = folds
         .iter()
         .map(|fold| {
@@ -53,7 +58,22 @@ pub fn duplicates(groups: &[u32], folds: &[Fold]) -> Outcome {
             fold.validation.iter().filter(|&&image| trained.contains(&groups[image])).count()
         })
         .sum();
-    judge(check, leaked, folds, "a copy", keep_groups())
+    let remedy = if misnamed == 0 {
+        keep_groups()
+    } else {
+        Remedy::advice(format!(
+            "Give them one name each, or take them out: manifest.json has `duplicate_of` at {misnamed} \
+             that have several. `--split grouped` keeps all copies on one side."
+        ))
+    };
+    let misnamed = match misnamed {
+        0 => String::new(),
+        names => format!(
+            " {names} photographs are there under several people's names, of which all \
+                          but one are wrong."
+        ),
+    };
+    judge(check, leaked, folds, "a copy", &misnamed, remedy)
 }
 
 /// Finds near copies by the base's features: exact, over all pairs.
@@ -98,7 +118,7 @@ pub fn near_duplicates(
     }
     // Folds that part no group would part these pairs as before.
     let remedy = if is_parted_group { keep_groups() } else { look_at_them() };
-    Ok(judge(check, leaked, folds, "a near copy", remedy))
+    Ok(judge(check, leaked, folds, "a near copy", "", remedy))
 }
 
 /// All pairs of near copies, ascending, the lower image first; none where they are too many.
@@ -153,8 +173,9 @@ fn strangers(mut nearest: Vec<f32>) -> f32 {
         clippy::cast_sign_loss,
         reason = "a part of a length"
     )]
-    let nearer = (STRANGERS * nearest.len() as f64) as usize;
-    nearest.get(nearer).copied().unwrap_or(-1.0)
+    let pairs = (STRANGERS * nearest.len() as f64 / 2.0) as usize;
+    // Both images of a pair are among them.
+    nearest.get(2 * pairs.max(1)).copied().unwrap_or(-1.0)
 }
 
 fn keep_groups() -> Remedy {
@@ -169,7 +190,14 @@ fn look_at_them() -> Remedy {
     )
 }
 
-fn judge(check: Check, leaked: usize, folds: &[Fold], what: &str, remedy: Remedy) -> Outcome {
+fn judge(
+    check: Check,
+    leaked: usize,
+    folds: &[Fold],
+    what: &str,
+    more: &str,
+    remedy: Remedy,
+) -> Outcome {
     let validated: usize = folds.iter().map(|fold| fold.validation.len()).sum();
     let share = leaked as f64 / validated.max(1) as f64;
     let measurement = Measurement::at_most(
@@ -182,7 +210,7 @@ fn judge(check: Check, leaked: usize, folds: &[Fold], what: &str, remedy: Remedy
             if share < WARNING_SHARE { Level::Note } else { Level::Warning },
             format!(
                 "{leaked} of {validated} validation photographs ({}) have {what} among their fold's \
-                 training photographs: accuracy is too high by up to that much.",
+                 training photographs: accuracy may be too high by that much.{more}",
                 percent(share)
             ),
             remedy,
@@ -201,25 +229,29 @@ mod tests {
     #[test]
     fn a_copy_on_both_sides_is_found_and_one_on_one_side_is_not() {
         let folds = [fold(0, &[2, 3], &[0, 1]), fold(1, &[0, 1], &[2, 3])];
-        assert!(duplicates(&[7, 7, 8, 9], &folds).finding().is_none());
-        let outcome = duplicates(&[7, 5, 7, 9], &folds);
+        assert!(duplicates(&[1; 4], &[7, 7, 8, 9], &folds).finding().is_none());
+        let outcome = duplicates(&[1; 4], &[7, 5, 7, 9], &folds);
         let finding = outcome.finding().unwrap();
         assert!(finding.verdict.starts_with("2 of 4 validation"), "{}", finding.verdict);
         assert_eq!(finding.level, Level::Warning);
         assert_eq!(finding.remedy, Remedy::command("--split grouped"));
+        let outcome = duplicates(&[1, 1, 2, 1], &[7, 5, 7, 9], &folds);
+        let finding = outcome.finding().unwrap();
+        assert!(finding.verdict.contains("1 photographs are there under"), "{}", finding.verdict);
+        assert!(matches!(finding.remedy, Remedy::Advice { .. }));
     }
 
     #[test]
     fn a_few_copies_are_noted() {
         let (validation, train): (Vec<usize>, Vec<usize>) = ((0..101).collect(), vec![101]);
         let groups: Vec<u32> = (0..101).chain([0]).collect();
-        let outcome = duplicates(&groups, &[fold(0, &train, &validation)]);
+        let outcome = duplicates(&[1; 102], &groups, &[fold(0, &train, &validation)]);
         assert_eq!(outcome.finding().unwrap().level, Level::Note);
     }
 
     #[test]
     fn no_folds_are_skipped() {
-        assert!(matches!(duplicates(&[], &[]), Outcome::Skipped { .. }));
+        assert!(matches!(duplicates(&[], &[], &[]), Outcome::Skipped { .. }));
     }
 
     /// Orthogonal images, of which the last is `cosine` near the first.
@@ -253,22 +285,42 @@ mod tests {
         assert_eq!(found(0.84, &[7; 300], &groups), []);
     }
 
-    #[test]
-    fn copies_are_nearer_than_two_people_come() {
-        // Images 0 and 299 are of two people here, and no nearer than two people come.
-        let (labels, mut groups) = people();
-        assert_eq!(found(0.9, &labels, &groups), []);
-        // Known to be one photograph under two names, they say nothing of how near two people come.
-        groups[299] = 0;
-        assert_eq!(found(0.9, &labels, &groups), [(0, 299)]);
+    /// Three images of two people each near the first, by this cosine, and 297 far from all.
+    fn strangers_at(cosine: f32) -> (Features, Vec<u32>) {
+        let images = 300;
+        let mut values = vec![0.0; images * images];
+        for image in 0..images {
+            values[image * images + image] = 1.0;
+        }
+        for image in 1..3 {
+            values[image * images] = cosine;
+            values[image * images + image] = (1.0 - cosine * cosine).sqrt();
+        }
+        (Features::new(values, images), (0..300).collect())
     }
 
     #[test]
-    fn some_images_may_have_the_wrong_name() {
-        let mut nearest = vec![0.6; 1000];
-        nearest[3] = 0.99;
+    fn copies_are_nearer_than_two_people_come() {
+        // Images 1 and 2 are of two people and come as near to 0, of a third, as 0.9; so 0.95 is the
+        // least that makes a copy, and there is none.
+        let (features, labels) = strangers_at(0.9);
+        let groups = labels.clone();
+        assert_eq!(near_pairs(&features, &labels, &groups).unwrap().unwrap(), []);
+        // Known to be one photograph under three names, they say nothing of how near people come.
+        let copies: Vec<u32> = (0..300).map(|image| if image < 3 { 0 } else { image }).collect();
+        let pairs = near_pairs(&features, &labels, &copies).unwrap().unwrap();
+        assert_eq!(pairs, [(0, 1), (0, 2)]);
+    }
+
+    #[test]
+    fn one_photograph_under_two_names_hides_no_copies() {
+        // Images 0 and 299 are the pair.
+        let (labels, groups) = people();
+        assert_eq!(found(0.9, &labels, &groups), [(0, 299)]);
+        let mut nearest = vec![0.6; 3000];
+        nearest[..2].fill(0.99);
         assert!((strangers(nearest.clone()) - 0.6).abs() < 1e-6);
-        nearest[4] = 0.98;
+        nearest[..4].fill(0.98);
         assert!((strangers(nearest) - 0.98).abs() < 1e-6);
         assert!(strangers(Vec::new()) < 0.0);
     }

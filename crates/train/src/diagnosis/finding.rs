@@ -1,6 +1,6 @@
 //! What a check says: a finding with its number and its remedy, silence, or why it did not run.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Every check, in the order of [`Check::rank`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,10 +33,6 @@ pub enum Check {
     InitializerLike,
     /// What the frozen base alone can do.
     FrozenBaseline,
-    /// Whether a few images can be learned by heart.
-    OverfitBatch,
-    /// The loss before the first step.
-    InitialLoss,
     /// A loss that is clipped and has no gradient any more.
     ClippedSaturation,
     /// The clipped loss, chosen.
@@ -45,6 +41,10 @@ pub enum Check {
     UpdateRatio,
     /// The size of gradients, measured while training.
     GradientNorm,
+    /// The loss before the first step, and whether it stays a number.
+    InitialLoss,
+    /// Whether a few images can be learned by heart.
+    OverfitBatch,
     /// Predictions that are all of one person.
     Collapse,
     /// Units that are zero for every image.
@@ -104,12 +104,18 @@ pub enum Healthy {
 pub struct Measurement {
     /// What the number is, with its unit.
     pub what: String,
-    /// The number.
+    /// The number; in JSON null, if it is none.
+    #[serde(deserialize_with = "number_or_null")]
     pub value: f64,
     /// The threshold.
     pub threshold: f64,
     /// Which side of it is healthy.
     pub healthy: Healthy,
+}
+
+/// JSON has no word for what is no number.
+fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// What to do.
@@ -174,6 +180,47 @@ pub enum Outcome {
 }
 
 impl Check {
+    /// All of them, by rank.
+    pub const ALL: [Self; 34] = {
+        use Check as C;
+        [
+            C::BaseRate,
+            C::ModelPerFold,
+            C::Coverage,
+            C::ValueRange,
+            C::MeanSubtraction,
+            C::ConstantImages,
+            C::FeatureSpread,
+            C::Presentation,
+            C::ChannelOrder,
+            C::FromFile,
+            C::RandomBase,
+            C::InitializerLike,
+            C::FrozenBaseline,
+            C::ClippedSaturation,
+            C::ClippedLoss,
+            C::UpdateRatio,
+            C::GradientNorm,
+            C::InitialLoss,
+            C::OverfitBatch,
+            C::Collapse,
+            C::DeadUnits,
+            C::FeatureDrift,
+            C::FlatLoss,
+            C::BaselineBeaten,
+            C::Overfitting,
+            C::FoldTrend,
+            C::Duplicates,
+            C::NearDuplicates,
+            C::ValidationReuse,
+            C::Monitors,
+            C::SmallIdentities,
+            C::Imbalance,
+            C::HeadSize,
+            C::GrayImages,
+        ]
+    };
+
     /// Its place among causes of not learning, from 0: the lower, the likelier to be the cause
     /// where several are found at the same level.
     ///
@@ -185,7 +232,22 @@ impl Check {
         self as usize
     }
 
-    /// Symptoms that this check, as an error, explains: they then stand under it.
+    /// What it needs, in the words of a reason why it did not run.
+    pub(super) fn needs(self) -> &'static str {
+        use Check as C;
+        match self {
+            C::FlatLoss | C::Overfitting | C::FoldTrend | C::BaselineBeaten => {
+                "it needs epochs, and `train` looks at it"
+            }
+            C::FeatureSpread | C::Presentation | C::FrozenBaseline | C::NearDuplicates => {
+                "it needs the network to look at photographs, as `diagnose` does"
+            }
+            C::DeadUnits => "the head has no hidden layer, or no step was taken",
+            _ => "it needs first steps, as `diagnose` takes them",
+        }
+    }
+
+    /// Symptoms that this check, as an error or a warning, explains: they then stand under it.
     pub fn explains(self) -> &'static [Check] {
         use Check as C;
         match self {
@@ -223,7 +285,8 @@ impl Check {
             ],
             C::FeatureSpread => &[C::Presentation, C::FrozenBaseline, C::FlatLoss, C::Collapse],
             C::Presentation => &[C::FrozenBaseline],
-            C::FromFile | C::RandomBase | C::InitializerLike => &[C::FrozenBaseline, C::FlatLoss],
+            C::RandomBase => &[C::FrozenBaseline, C::OverfitBatch, C::Collapse, C::FlatLoss],
+            C::FromFile | C::InitializerLike => &[C::FrozenBaseline, C::FlatLoss],
             C::ClippedSaturation => &[
                 C::ClippedLoss,
                 C::GradientNorm,
@@ -326,6 +389,14 @@ impl Outcome {
     }
 }
 
+/// What mends steps that are too large, where it is not known that a frozen base would.
+pub(super) fn lower_the_rate() -> Remedy {
+    Remedy::advice(
+        "Lower the stage's learning_rate tenfold (`cargo xtask find-rate`), or train the head on the \
+         frozen base first (`--recipe two-stage`).",
+    )
+}
+
 /// A share as a percentage with one digit.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
@@ -347,6 +418,9 @@ mod tests {
         let text = serde_json::to_string(&outcome).unwrap();
         assert!(text.contains(r#""outcome":"found","check":"near-duplicates""#), "{text}");
         assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
+        let none = Measurement::at_most("x", f64::INFINITY, 1.0);
+        let text = serde_json::to_string(&none).unwrap();
+        assert!(serde_json::from_str::<Measurement>(&text).unwrap().value.is_nan(), "{text}");
     }
 
     #[test]
@@ -359,10 +433,9 @@ mod tests {
 
     #[test]
     fn what_explains_ranks_before_what_it_explains() {
-        let from = [Check::BaseRate, Check::Coverage, Check::ValueRange, Check::FeatureSpread];
-        for cause in from {
+        for (rank, cause) in Check::ALL.into_iter().enumerate() {
+            assert_eq!(cause.rank(), rank);
             assert!(cause.explains().iter().all(|symptom| cause.rank() < symptom.rank()));
         }
-        assert_eq!(Check::BaseRate.rank(), 0);
     }
 }

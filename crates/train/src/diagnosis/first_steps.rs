@@ -6,8 +6,9 @@ use candle_core::{Device, Tensor};
 use model::{Cut, Mode, Vgg16};
 
 use super::{
-    Counts, Features, PredictionSpread, clipped_saturation, collapse, dead_units, feature_drift,
-    finding::{Check, Level, Measurement, Outcome, Remedy},
+    Counts, Features, PredictionSpread, clipped_saturation, collapse_since, dead_units,
+    feature_drift,
+    finding::{Check, Level, Measurement, Outcome, Remedy, lower_the_rate},
     initial_loss,
     steps::{BlockOrigin, gradient_norm, has_no_gradient, update_ratio},
 };
@@ -16,8 +17,9 @@ use crate::{
     epoch_order::{EpochSeed, epoch_order},
     loss::{LossKind, Objective, Targets, losses},
     metrics::Prediction,
-    optimizer::{LearningRates, Optimizer, RateFactors},
+    optimizer::{LearningRates, Optimizer},
     run::BlockStep,
+    schedule::Rates,
     training::{Config, Inputs, Interrupt, Materials, StagePlan, before_step},
 };
 
@@ -49,6 +51,8 @@ struct Trial<'a> {
     materials: &'a Materials,
     plan: &'a StagePlan<'a>,
     objective: Objective,
+    /// Warm-up and schedule.
+    rates: Rates,
     interrupt: &'a Interrupt,
 }
 
@@ -73,6 +77,7 @@ pub(crate) fn first_steps(
         materials,
         plan,
         objective: config.recipe.objective(&labels, num_classes),
+        rates: plan.stage.rates(fold.train.len(), config.recipe.batch_size)?,
         interrupt,
     };
     let seed = EpochSeed { seed: config.seed, fold: fold.index, stage: 0, epoch: 1 };
@@ -101,14 +106,19 @@ impl Trial<'_> {
         let trains_backbone = self.plan.trainable.iter().any(|layer| layer.starts_with("conv"));
         let pool5 = network.architecture().cut_after("pool5")?;
         let watched_inputs = self.inputs(&network, watched)?;
-        let pool5_features = |network: &Vgg16| -> Result<Features, Error> {
-            features(&network.forward(self.plan.cut, pool5, &watched_inputs, Mode::Eval)?)
+        let at_pool5 =
+            |network: &Vgg16| network.forward(self.plan.cut, pool5, &watched_inputs, Mode::Eval);
+        // Where the base is frozen, the stage begins there or behind it.
+        let before = trains_backbone.then(|| at_pool5(&network)).transpose()?;
+        let first_logits = match &before {
+            Some(features) => network.logits(pool5, features, Mode::Eval)?,
+            None => network.logits(self.plan.cut, &watched_inputs, Mode::Eval)?,
         };
-        let before = trains_backbone.then(|| pool5_features(&network)).transpose()?;
+        let first_spread = self.spread(&first_logits, watched)?;
         let mut optimizer = Optimizer::new(self.plan.stage.optimizer);
         let (mut first_loss, mut last) = (None, (0.0, 0.0));
         let mut blocks: Vec<(BlockOrigin, BlockStep)> = Vec::new();
-        let mut still = 0;
+        let (mut still, mut left) = (0, None);
         let batch_size = self.config.recipe.batch_size.get();
         for (number, batch) in order.chunks(batch_size).take(STEPS).enumerate() {
             let images = self.inputs(&network, batch)?;
@@ -119,7 +129,8 @@ impl Trial<'_> {
             }
             let seen = self.step(&network, &mut optimizer, number, &images, &labels)?;
             let Some(seen) = seen else {
-                return Ok(vec![not_a_number(number + 1)]);
+                left = Some(number + 1);
+                break;
             };
             last = (seen.loss, seen.accuracy);
             still = seen.still_after(still);
@@ -132,7 +143,10 @@ impl Trial<'_> {
             }
         }
         let mut outcomes = vec![
-            initial_loss(first_loss.unwrap_or_default(), counts),
+            match left {
+                Some(step) => not_a_number(Check::InitialLoss, step, STEPS),
+                None => initial_loss(first_loss.unwrap_or_default(), counts),
+            },
             update_ratio(&median_by_block(blocks.clone())),
             gradient_norm(&blocks),
             match self.config.recipe.loss {
@@ -142,6 +156,13 @@ impl Trial<'_> {
                 LossKind::Keras22Clipped => clipped_saturation(last.0, last.1),
             },
         ];
+        if left.is_some() {
+            // What the network says is no number any more.
+            let checks = [Check::DeadUnits, Check::Collapse, Check::FeatureDrift];
+            let why = "the loss has left the numbers before";
+            outcomes.extend(checks.map(|check| Outcome::skipped(check, why)));
+            return Ok(outcomes);
+        }
         let hidden = self.hidden(&network, &watched_inputs)?;
         for (layer, activations) in hidden {
             let largest = activations.max(0)?.to_device(&Device::Cpu)?.to_vec1::<f32>()?;
@@ -149,9 +170,9 @@ impl Trial<'_> {
             outcomes.push(dead_units(&layer, dead as f64 / largest.len() as f64));
         }
         let logits = network.logits(self.plan.cut, &watched_inputs, Mode::Eval)?;
-        outcomes.push(collapse(&self.spread(&logits, watched)?));
+        outcomes.push(collapse_since(&first_spread, &self.spread(&logits, watched)?));
         outcomes.push(match before {
-            Some(before) => feature_drift(&before, &pool5_features(&network)?)?,
+            Some(before) => feature_drift(&features(&before)?, &features(&at_pool5(&network)?)?)?,
             None => Outcome::skipped(Check::FeatureDrift, "the first stage freezes the base"),
         });
         Ok(outcomes)
@@ -176,7 +197,7 @@ impl Trial<'_> {
             let seen = self.step(&network, &mut optimizer, steps, &images, &labels)?;
             steps += 1;
             let Some(seen) = seen else {
-                return Ok(not_a_number(steps));
+                return Ok(not_a_number(Check::OverfitBatch, steps, OVERFIT_STEPS));
             };
             still = seen.still_after(still);
             if steps.is_multiple_of(OVERFIT_LOOK) || still == STILL {
@@ -250,10 +271,8 @@ impl Trial<'_> {
         }
         let gradients = network.gradients(&loss)?;
         let before = before_step(network)?;
-        let decay = self.plan.stage.decay_per_block;
-        let factors = decay
-            .map_or_else(RateFactors::default, |it| RateFactors::per_block(network.layers(), it));
-        let base = self.plan.stage.optimizer.learning_rate();
+        let factors = self.plan.stage.rate_factors(network.layers());
+        let base = self.plan.stage.optimizer.learning_rate() * self.rates.factor(number + 1);
         optimizer.step(
             &network.variables(),
             &gradients,
@@ -330,16 +349,15 @@ fn median_by_block(steps: Vec<(BlockOrigin, BlockStep)>) -> Vec<(BlockOrigin, Bl
     by_block.into_values().map(median).collect()
 }
 
-fn not_a_number(step: usize) -> Outcome {
-    let measurement =
-        Measurement::at_least("steps before the loss is no number", step as f64, f64::INFINITY);
-    Outcome::judge(Check::InitialLoss, measurement, || {
+/// Of at most so many steps, the one whose loss is no number.
+fn not_a_number(check: Check, step: usize, steps: usize) -> Outcome {
+    let what = "steps before the loss is no number";
+    let measurement = Measurement::at_least(what, (step - 1) as f64, steps as f64);
+    Outcome::judge(check, measurement, || {
         (
             Level::Error,
             format!("The loss is no number any more at step {step}: the rate is far too high."),
-            Remedy::advice(
-                "Lower the stage's learning_rate tenfold, and see `cargo xtask find-rate`.",
-            ),
+            lower_the_rate(),
         )
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     counts::Counts,
-    finding::{Check, Level, Measurement, Outcome, Remedy},
+    finding::{Check, Level, Measurement, Outcome, Remedy, lower_the_rate},
 };
 
 /// A first loss above this many times ln of the number of people is too large. On VGG16's pool5, whose
@@ -44,7 +44,10 @@ pub fn initial_loss(loss: f64, counts: &Counts) -> Outcome {
                 counts.num_classes(),
                 counts.uniform_loss()
             ),
-            Remedy::advice("Train the head alone first (`--recipe two-stage`)."),
+            Remedy::advice(
+                "A first stage that trains the head alone (as in `--recipe two-stage`) keeps those \
+                 gradients from the base.",
+            ),
         )
     })
 }
@@ -54,6 +57,9 @@ pub fn clipped_saturation(loss: f64, accuracy: f64) -> Outcome {
     let check = Check::ClippedSaturation;
     if loss < TELLING_LOSS {
         return Outcome::skipped(check, format!("a loss of {loss:.3} is too small to tell"));
+    }
+    if 1.0 <= accuracy {
+        return Outcome::skipped(check, "no photograph is wrong, and only those are clipped");
     }
     let apart = (loss / (CLIPPED * (1.0 - accuracy)) - 1.0).abs();
     let what = "distance of the loss from 16.118 (1 - accuracy), relative";
@@ -110,7 +116,7 @@ pub fn flat_loss(losses: &[f64], counts: &Counts) -> Outcome {
                      nothing"
             )
         };
-        (Level::Error, format!("The loss stays {words}."), Remedy::command("--recipe two-stage"))
+        (Level::Error, format!("The loss stays {words}."), lower_the_rate())
     })
 }
 

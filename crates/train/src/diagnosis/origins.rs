@@ -132,20 +132,26 @@ pub fn from_file(layers: &[LayerWeights]) -> Outcome {
 }
 
 /// Finds a random base, above all one that no stage trains. `trained_base_layers` counts the
-/// base's layers that some stage trains.
-pub fn random_base(layers: &[LayerWeights], trained_base_layers: usize) -> Outcome {
+/// base's layers that some stage trains, `train_images` what a fold learns from.
+pub fn random_base(
+    layers: &[LayerWeights],
+    trained_base_layers: usize,
+    train_images: usize,
+) -> Outcome {
     let base: Vec<&LayerWeights> = layers.iter().filter(|layer| layer.is_base()).collect();
     let random = base.iter().filter(|layer| layer.origin == Origin::New).count();
     let measurement = Measurement::at_most("random layers of the base", random as f64, 0.0);
     Outcome::judge(Check::RandomBase, measurement, || {
         let frozen = base.len().saturating_sub(trained_base_layers);
         let (level, words) = if frozen == 0 {
-            (
-                Level::Warning,
-                "learns from scratch, for which some thousand photographs are far too few",
-            )
+            let words = format!(
+                "learns from scratch, from {train_images} photographs (VGGFace's has learned from 2.6 \
+                 million)"
+            );
+            (Level::Warning, words)
         } else {
-            (Level::Error, "stays frozen, at least in part: it never learns to see faces")
+            let words = "stays frozen, at least in part: it never learns to see faces".to_owned();
+            (Level::Error, words)
         };
         (
             level,
@@ -155,13 +161,14 @@ pub fn random_base(layers: &[LayerWeights], trained_base_layers: usize) -> Outco
     })
 }
 
-/// Finds layers from the file that were never trained.
+/// Finds layers of the base from the file that were never trained.
 pub fn initializer_like(layers: &[LayerWeights]) -> Outcome {
     let check = Check::InitializerLike;
-    let from_file: Vec<&LayerWeights> =
-        layers.iter().filter(|layer| layer.origin == Origin::File).collect();
+    // A head that was trained for a few epochs still looks as it was drawn.
+    let is_meant = |layer: &&LayerWeights| layer.origin == Origin::File && layer.is_base();
+    let from_file: Vec<&LayerWeights> = layers.iter().filter(is_meant).collect();
     if from_file.is_empty() {
-        return Outcome::skipped(check, "no layer is from a file");
+        return Outcome::skipped(check, "no layer of the base is from a file");
     }
     let drawn: Vec<&str> = from_file
         .iter()
@@ -174,9 +181,10 @@ pub fn initializer_like(layers: &[LayerWeights]) -> Outcome {
         (
             Level::Error,
             format!(
-                "{} came from the weights file but looks like an initializer's random draw: the \
+                "{} came from the weights file but {} like an initializer's random draw: the \
                  file is of a network that was never trained, or not with these layers.",
-                drawn.join(", ")
+                drawn.join(", "),
+                if drawn.len() == 1 { "looks" } else { "look" }
             ),
             Remedy::advice(
                 "Get the published weights again (`cargo xtask fetch-weights`) and convert them.",
@@ -244,9 +252,9 @@ mod tests {
     #[test]
     fn a_random_base_is_an_error_where_it_stays_frozen() {
         let layers = [drawn(Origin::New)];
-        assert_eq!(random_base(&layers, 0).finding().unwrap().level, Level::Error);
-        assert_eq!(random_base(&layers, 1).finding().unwrap().level, Level::Warning);
-        assert!(random_base(&[trained()], 0).finding().is_none());
+        assert_eq!(random_base(&layers, 0, 9).finding().unwrap().level, Level::Error);
+        assert_eq!(random_base(&layers, 1, 9).finding().unwrap().level, Level::Warning);
+        assert!(random_base(&[trained()], 0, 9).finding().is_none());
     }
 
     #[test]

@@ -17,12 +17,9 @@ use crate::Error;
 /// People that a probe looks at, at most.
 const PEOPLE: usize = 100;
 
-/// Photographs of each, where there are 100 people; with fewer people there are more of each, up to
-/// [`MOST_PHOTOGRAPHS`], and never more than 300 in all.
+/// Photographs of each, where there are 100 people; with fewer people there are more of each, and
+/// never more than 300 in all.
 const PHOTOGRAPHS: usize = 3;
-
-/// See [`PHOTOGRAPHS`].
-const MOST_PHOTOGRAPHS: usize = 10;
 
 /// Of so many people one is looked at first in another presentation: what shows no lead on them is
 /// not shown the rest.
@@ -90,7 +87,7 @@ pub fn probe_images(labels: &[u32]) -> ProbeImages {
         of_label.entry(label).or_default().push(image);
     }
     let people: Vec<Vec<usize>> = of_label.into_values().filter(|it| 2 <= it.len()).collect();
-    let each = (PEOPLE * PHOTOGRAPHS / people.len().max(1)).clamp(PHOTOGRAPHS, MOST_PHOTOGRAPHS);
+    let each = (PEOPLE * PHOTOGRAPHS / people.len().max(1)).max(PHOTOGRAPHS);
     let mut indices = Vec::new();
     for person in spread(people.len(), PEOPLE) {
         let images = &people[person];
@@ -210,7 +207,7 @@ impl Rival {
         };
         // One hit at least, so that none at all is not behind by an infinity.
         let least = 1.0 / self.in_use.hits.len().max(1) as f64;
-        let ratio = self.recognition.accuracy() / self.in_use.accuracy().max(least);
+        let ratio = self.recognition.skill() / self.in_use.skill().max(least);
         (self.errors() / most_errors).min(ratio / most_ratio)
     }
 
@@ -266,7 +263,7 @@ pub fn frozen_baseline(recognition: &Recognition, shuffled: &Recognition) -> Out
         return Outcome::skipped(
             check,
             format!(
-                "{images} photographs of {} people, {ENOUGH_IMAGES} of two are needed",
+                "{images} photographs of {} people, {ENOUGH_IMAGES} of two people are needed",
                 recognition.people
             ),
         );
@@ -291,7 +288,7 @@ pub fn frozen_baseline(recognition: &Recognition, shuffled: &Recognition) -> Out
             )
         });
     }
-    let skill = (accuracy - chance) / (1.0 - chance);
+    let skill = recognition.skill();
     let what = "share of what chance leaves that frozen features recognize";
     Outcome::judge(check, Measurement::at_least(what, skill, WEAK_BASE), || {
         (
@@ -350,7 +347,7 @@ mod tests {
         assert!(!images.labels.contains(&0) && images.labels.last() > Some(&240));
         assert_eq!(images.indices[..3], [1, 2, 4]);
         let of_few: Vec<u32> = (0..600).map(|image| image / 60).collect();
-        assert_eq!(probe_images(&of_few).indices.len(), 10 * MOST_PHOTOGRAPHS);
+        assert_eq!(probe_images(&of_few).indices.len(), PEOPLE * PHOTOGRAPHS);
         assert_eq!(probe_images(&[0, 1, 2]).indices, Vec::<usize>::new());
     }
 

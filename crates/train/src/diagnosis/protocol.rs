@@ -40,9 +40,9 @@ pub fn clipped_loss(recipe: &Recipe) -> Outcome {
 }
 
 /// Finds early stopping by the validation fold, whose figures are then optimistic.
-pub fn validation_reuse(recipe: &Recipe) -> Outcome {
+/// `is_steered_by_fold`: whether it steers, for no training photographs are held back for that.
+pub fn validation_reuse(recipe: &Recipe, is_steered_by_fold: bool) -> Outcome {
     let is_chosen = |monitor| !matches!(monitor, Monitor::TrainLoss | Monitor::TrainAccuracy);
-    let is_steered_by_fold = recipe.inner_validation.is_none();
     let chosen: Vec<_> = recipe
         .stages
         .iter()
@@ -94,7 +94,7 @@ pub fn monitors(recipe: &Recipe) -> Outcome {
                  while the network only learns them by heart.",
                 stages.join(" and ")
             ),
-            Remedy::recipe("monitor", "\"validation_loss\""),
+            Remedy::advice("Set monitor = \"validation_loss\" there."),
         )
     })
 }
@@ -116,7 +116,7 @@ mod tests {
         let sound = Recipe::builtin("two-stage").unwrap();
         assert!(model_per_fold(&sound, 15).finding().is_none());
         assert!(clipped_loss(&sound).finding().is_none());
-        assert!(validation_reuse(&sound).finding().is_none());
+        assert!(validation_reuse(&sound, true).finding().is_none());
         assert!(monitors(&sound).finding().is_none());
     }
 
@@ -124,10 +124,12 @@ mod tests {
     fn stopping_by_the_validation_fold_is_noted_and_restoring_warned_of() {
         let level = |line: &str| {
             let recipe = Recipe { inner_validation: None, ..with(line) };
-            validation_reuse(&recipe).finding().map(|finding| finding.level)
+            validation_reuse(&recipe, recipe.inner_validation.is_none())
+                .finding()
+                .map(|finding| finding.level)
         };
         let stop = "early_stopping = { monitor = \"validation_loss\", patience = 2";
-        assert!(validation_reuse(&with(&format!("{stop} }}"))).finding().is_none());
+        assert!(validation_reuse(&with(&format!("{stop} }}")), false).finding().is_none());
         assert_eq!(level(&format!("{stop} }}")), Some(Level::Note));
         assert_eq!(level(&format!("{stop}, restore_best_weights = true }}")), Some(Level::Warning));
         assert_eq!(level("early_stopping = { monitor = \"train_loss\", patience = 2 }"), None);

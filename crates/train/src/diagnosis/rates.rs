@@ -6,7 +6,7 @@ use super::{
     finding::{Check, Level, Measurement, Outcome, Remedy, percent},
     origins::{LayerWeights, Origin},
 };
-use crate::optimizer::OptimizerConfig;
+use crate::optimizer::{OptimizerConfig, RateFactors};
 
 /// The share of a block's typical weight that a step may move, above which a random head over an
 /// open base is an error.
@@ -20,7 +20,7 @@ const RUINOUS: f64 = 0.037;
 const LARGE: f64 = 0.0037;
 
 /// A stage as its rate concerns it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StageRate<'a> {
     /// The stage's name.
     pub name: &'a str,
@@ -28,6 +28,8 @@ pub struct StageRate<'a> {
     pub trainable: &'a BTreeSet<String>,
     /// Who moves them.
     pub optimizer: &'a OptimizerConfig,
+    /// What the rate of each layer is multiplied by.
+    pub factors: RateFactors,
 }
 
 /// The worst of what stages do to blocks.
@@ -36,7 +38,8 @@ struct Worst<'a> {
     stage: &'a str,
     block: String,
     rate: f64,
-    rms: f64,
+    /// A rate of the stage with which the block would move by what is large at most.
+    bearable: f64,
     head: Head,
 }
 
@@ -77,17 +80,20 @@ pub fn base_rate(stages: &[StageRate<'_>], layers: &[LayerWeights]) -> Outcome {
         };
         let head = if layers.iter().any(is_random) { Head::Random } else { Head::Trained };
         if moves_by_its_rate(stage.optimizer) {
-            let rate = stage.optimizer.learning_rate();
             for block in opened {
-                let share = rate / block.rms;
+                let factor = stage.factors.of(block.layers[0]);
+                let rate = factor * stage.optimizer.learning_rate();
+                let rms = block.rms;
+                let share = rate / rms;
                 // A random head under a lower rate is worse than a trained one under a higher.
                 let is_worse = worst.as_ref().is_none_or(|w| {
                     (w.head == head && w.share < share)
                         || (w.head == Head::Trained && head == Head::Random && LARGE < share)
                 });
                 if is_worse {
-                    let (stage, block, rms) = (stage.name, block.name.clone(), block.rms);
-                    worst = Some(Worst { share, stage, block, rate, rms, head });
+                    let (stage, block) = (stage.name, block.name.clone());
+                    let bearable = LARGE * rms / factor;
+                    worst = Some(Worst { share, stage, block, rate, bearable, head });
                 }
             }
         }
@@ -132,10 +138,20 @@ pub fn base_rate(stages: &[StageRate<'_>], layers: &[LayerWeights]) -> Outcome {
             ),
             match level {
                 Level::Error => Remedy::command("--recipe two-stage"),
-                _ => Remedy::recipe("learning_rate", format!("{:.0e}", LARGE * worst.rms)),
+                _ => Remedy::advice(format!(
+                    "Set learning_rate = {} in the optimizer of stage `{}`, or less.",
+                    one_digit_below(worst.bearable),
+                    worst.stage
+                )),
             },
         )
     })
+}
+
+/// A rate rounded down to one digit.
+fn one_digit_below(rate: f64) -> String {
+    let unit = 10.0_f64.powf(rate.log10().floor());
+    format!("{:.0e}", (rate / unit).floor().max(1.0) * unit)
 }
 
 /// Layers of the base that are from the file.
@@ -174,6 +190,8 @@ fn moves_by_its_rate(optimizer: &OptimizerConfig) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use model::{Architecture, Widths};
+
     use super::*;
     use crate::recipe::Recipe;
 
@@ -209,6 +227,12 @@ mod tests {
                 layers.iter().map(|l| l.name.clone()).filter(|name| !is_frozen(name)).collect()
             })
             .collect();
+        let network = Architecture {
+            widths: Widths::VGG16,
+            side_px: 224,
+            classifier: Some(recipe.classifier(2)),
+        }
+        .layers();
         let stages: Vec<StageRate<'_>> = recipe
             .stages
             .iter()
@@ -217,6 +241,7 @@ mod tests {
                 name: &stage.name,
                 trainable,
                 optimizer: &stage.optimizer,
+                factors: stage.rate_factors(&network),
             })
             .collect();
         base_rate(&stages, &layers)
@@ -235,6 +260,26 @@ mod tests {
         assert!((finding.measurement.value - 1e-3 / 0.0078).abs() < 1e-9);
         assert!(finding.verdict.contains("conv4 by about 12.8 %"), "{}", finding.verdict);
         assert_eq!(judged("low-rate", |_| ()).finding().unwrap().level, Level::Warning);
+    }
+
+    #[test]
+    fn lower_rates_of_lower_blocks_count() {
+        let decay = |recipe: &mut Recipe| {
+            recipe.stages[0].decay_per_block = Some(crate::setting::BlockDecay::new(0.02).unwrap());
+        };
+        assert!(judged("low-rate", decay).finding().is_none());
+    }
+
+    #[test]
+    fn a_rate_that_is_named_is_low_enough() {
+        assert_eq!(one_digit_below(2.96e-5), "2e-5");
+        assert_eq!(one_digit_below(3e-5), "3e-5");
+        let outcome = judged("low-rate", |_| ());
+        let Remedy::Advice { text } = &outcome.finding().unwrap().remedy else {
+            panic!("{outcome:?}")
+        };
+        assert!(text.contains("learning_rate = 2e-5 in the optimizer of stage `fit`"), "{text}");
+        assert!(judged("low-rate", |r| set_adam(r, 0, 2e-5)).finding().is_none());
     }
 
     #[test]

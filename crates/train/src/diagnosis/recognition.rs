@@ -25,6 +25,14 @@ impl Recognition {
         1.0 / self.people.max(1) as f64
     }
 
+    /// The share of what guessing leaves that is recognized.
+    pub fn skill(&self) -> f64 {
+        if self.people < 2 {
+            return 0.0;
+        }
+        (self.accuracy() - self.chance()) / (1.0 - self.chance())
+    }
+
     /// By how many standard errors another is right more often on the same images, by McNemar's
     /// test: of the images that one of the two gets right, `(wins - losses) / sqrt(wins + losses)`.
     ///

@@ -1,6 +1,6 @@
 //! What steps do to a network: how far they move it, and whether gradients reach its layers.
 
-use super::finding::{Check, Level, Measurement, Outcome, Remedy, percent};
+use super::finding::{Check, Level, Measurement, Outcome, Remedy, lower_the_rate, percent};
 use crate::run::BlockStep;
 
 /// The share of its length by which a step may move a pretrained block: above it what the block knew
@@ -83,7 +83,7 @@ pub fn gradient_norm(steps: &[(BlockOrigin, BlockStep)]) -> Outcome {
                  that it cannot learn any more.",
                 step.block
             ),
-            Remedy::command("--recipe two-stage"),
+            lower_the_rate(),
         )
     })
 }

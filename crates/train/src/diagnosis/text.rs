@@ -8,13 +8,13 @@ use super::{
 /// A diagnosis as lines, each ended.
 pub fn text(diagnosis: &Diagnosis) -> String {
     let mut lines = Vec::new();
-    match diagnosis.verdict() {
-        Some(finding) if finding.level == Level::Error => {
-            lines.push(format!("Most likely: {}", finding.verdict));
+    match diagnosis.causes.first() {
+        Some(cause) if cause.level() == Level::Error => {
+            lines.push(format!("Most likely: {}", cause.finding.verdict));
         }
-        Some(finding) => {
+        Some(cause) => {
             lines.push("Nothing found that would keep the run from learning.".to_owned());
-            lines.push(format!("First to look at: {}", finding.verdict));
+            lines.push(format!("First to look at: {}", cause.finding.verdict));
         }
         None if diagnosis.silent.is_empty() => lines.push("Nothing was checked.".to_owned()),
         None => lines.push("Nothing found.".to_owned()),
@@ -36,26 +36,40 @@ pub fn text(diagnosis: &Diagnosis) -> String {
             .collect();
         lines.push(format!("checked, and nothing found: {}", checks.join(", ")));
     }
+    // Those of one reason stand together, where the first of them would.
+    let mut by_reason: Vec<(&str, Vec<String>)> = Vec::new();
     for (check, why) in &diagnosis.skipped {
-        lines.push(format!("not checked: {}: {why}", check.name()));
+        match by_reason.iter_mut().find(|(reason, _)| reason == why) {
+            Some((_, checks)) => checks.push(check.name()),
+            None => by_reason.push((why, vec![check.name()])),
+        }
+    }
+    for (why, checks) in by_reason {
+        lines.push(format!("not checked: {}: {why}", checks.join(", ")));
     }
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// The verdict in a line for a run's table.
 pub fn verdict_line(diagnosis: &Diagnosis) -> String {
-    let verdict = match diagnosis.verdict() {
-        Some(finding) if finding.level == Level::Error => {
-            format!("why it does not learn: {}", finding.verdict)
+    let verdict = match diagnosis.causes.first() {
+        Some(cause) if cause.level() == Level::Error => {
+            format!("why it does not learn: {}", cause.finding.verdict)
         }
-        Some(finding) if finding.level == Level::Warning => {
-            format!("look at this: {}", finding.verdict)
+        Some(cause) if cause.level() == Level::Warning => {
+            format!("look at this: {}", cause.finding.verdict)
         }
         _ if diagnosis.silent.is_empty() => return String::new(),
         _ => "nothing found that keeps it from learning; diagnosis.json has what was checked"
             .to_owned(),
     };
     format!("{:>12}  {verdict}\n", "diagnosis")
+}
+
+/// A finding in one line, with its number and its remedy.
+pub(crate) fn finding_line(finding: &Finding) -> String {
+    let [head, number, remedy] = finding_lines(finding);
+    format!("{head} ({}; {})", number.trim(), remedy.trim())
 }
 
 fn finding_lines(finding: &Finding) -> [String; 3] {
@@ -134,9 +148,8 @@ mod tests {
             finding(Check::Collapse, Level::Error, "One answer for all."),
             finding(Check::BaseRate, Level::Error, "The rate is too high."),
         ]);
-        assert_eq!(
-            text(&diagnosis),
-            "Most likely: The rate is too high.\n\
+        let said = text(&diagnosis);
+        let expected = "Most likely: The rate is too high.\n\
              \n\
              error [base-rate]: The rate is too high.\n  \
                share of a weight a step: 0.1314, healthy is at most 0.04\n  \
@@ -144,9 +157,10 @@ mod tests {
                which explains: One answer for all.\n    \
                  share of a weight a step: 0.1314, healthy is at most 0.04\n\
              \n\
-             checked, and nothing found: coverage (0)\n\
-             not checked: presentation: the base is random\n"
-        );
+             checked, and nothing found: coverage (0)\n";
+        assert!(said.starts_with(expected), "{said}");
+        assert!(said.contains("\nnot checked: presentation: the base is random\n"), "{said}");
+        assert!(said.contains("\nnot checked: flat-loss, baseline-beaten, "), "{said}");
     }
 
     #[test]

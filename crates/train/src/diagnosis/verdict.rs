@@ -1,5 +1,7 @@
 //! The verdict over all outcomes: the most likely cause first, consequences under their causes.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Check, Finding, Level, Measurement, Outcome};
@@ -13,10 +15,19 @@ pub struct Cause {
     pub consequences: Vec<Finding>,
 }
 
+impl Cause {
+    /// The worst level of it and what it explains.
+    pub fn level(&self) -> Level {
+        let levels = self.consequences.iter().map(|finding| finding.level);
+        levels.fold(self.finding.level, Level::min)
+    }
+}
+
 /// What all checks came to.
 ///
-/// Causes stand in the order of their level, then of [`Check::rank`], then as they came. A finding
-/// stands under the first error that [explains](Check::explains) it, whatever its own level.
+/// A finding stands under the first error or warning that [explains](Check::explains) it, whatever its
+/// own level. Causes stand in the order of the worst level among them and what they explain, then of
+/// [`Check::rank`], then as they came. Every check is there once: one that did not run is skipped.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The most likely cause first.
@@ -41,14 +52,21 @@ impl Diagnosis {
                 Outcome::Skipped { check, why } => diagnosis.skipped.push((check, why)),
             }
         }
+        let said: BTreeSet<Check> = findings
+            .iter()
+            .map(|finding| finding.check)
+            .chain(diagnosis.silent.iter().map(|(check, _)| *check))
+            .chain(diagnosis.skipped.iter().map(|(check, _)| *check))
+            .collect();
+        let unsaid = Check::ALL.into_iter().filter(|check| !said.contains(check));
+        diagnosis.skipped.extend(unsaid.map(|check| (check, check.needs().to_owned())));
         diagnosis.silent.sort_by_key(|(check, _)| check.rank());
         diagnosis.skipped.sort_by_key(|(check, _)| check.rank());
-        findings.sort_by_key(|finding| (finding.level, finding.check.rank()));
-        // By rank alone a cause comes before all that it explains; a consequence may be an error
-        // and its cause one too, so levels do not matter to who explains whom.
+        // By rank a cause comes before all that it explains.
+        findings.sort_by_key(|finding| finding.check.rank());
         for finding in findings {
             let explains = |cause: &&mut Cause| {
-                cause.finding.level == Level::Error
+                cause.finding.level != Level::Note
                     && cause.finding.check.explains().contains(&finding.check)
             };
             match diagnosis.causes.iter_mut().find(explains) {
@@ -56,6 +74,7 @@ impl Diagnosis {
                 None => diagnosis.causes.push(Cause { finding, consequences: Vec::new() }),
             }
         }
+        diagnosis.causes.sort_by_key(Cause::level);
         diagnosis
     }
 
@@ -119,19 +138,24 @@ mod tests {
         assert_eq!(diagnosis.verdict().unwrap().check, Check::BaseRate);
         let hidden: Vec<Check> =
             diagnosis.causes[0].consequences.iter().map(|finding| finding.check).collect();
-        assert_eq!(hidden, [Check::ClippedSaturation, Check::Collapse, Check::ClippedLoss]);
+        assert_eq!(hidden, [Check::ClippedSaturation, Check::ClippedLoss, Check::Collapse]);
         assert!(diagnosis.has_errors());
         assert_eq!(diagnosis.findings().count(), 7);
     }
 
     #[test]
-    fn level_goes_before_rank_and_only_errors_explain() {
-        let outcomes = vec![
-            found(Check::BaseRate, Level::Warning),
-            found(Check::Collapse, Level::Error),
-            found(Check::Duplicates, Level::Warning),
-        ];
-        assert_eq!(order(outcomes), [Check::Collapse, Check::BaseRate, Check::Duplicates]);
+    fn the_worst_of_what_a_cause_explains_decides_its_place_and_notes_explain_nothing() {
+        let outcomes = |level| {
+            vec![
+                found(Check::UpdateRatio, level),
+                found(Check::Collapse, Level::Error),
+                found(Check::BaseRate, Level::Warning),
+            ]
+        };
+        assert_eq!(order(outcomes(Level::Note)), [Check::BaseRate]);
+        let outcomes = |level| outcomes(level)[..2].to_vec();
+        assert_eq!(order(outcomes(Level::Warning)), [Check::UpdateRatio]);
+        assert_eq!(order(outcomes(Level::Note)), [Check::Collapse, Check::UpdateRatio]);
     }
 
     #[test]
@@ -142,7 +166,8 @@ mod tests {
             Outcome::Silent { check: Check::Coverage, measurement: measurement.clone() },
         ]);
         assert_eq!(diagnosis.silent, [(Check::Coverage, measurement)]);
-        assert_eq!(diagnosis.skipped, [(Check::Presentation, "no network".to_owned())]);
+        assert_eq!(diagnosis.skipped.len(), Check::ALL.len() - 1, "every check is there");
+        assert!(diagnosis.skipped.contains(&(Check::Presentation, "no network".to_owned())));
         assert_eq!(diagnosis.verdict(), None);
     }
 }

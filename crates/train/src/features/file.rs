@@ -7,16 +7,13 @@ use std::{
     sync::Mutex,
 };
 
+use model::weights::{give_name, temporary_beside};
 use safetensors::tensor::TensorInfo;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::FeatureDtype;
-use crate::{
-    Error,
-    tensor_file::TensorFile,
-    whole_file::{create_beside, finish, hold},
-};
+use crate::{Error, tensor_file::TensorFile, whole_file::hold};
 
 /// Version of the file's form.
 const FORMAT_VERSION: &str = "1";
@@ -195,7 +192,7 @@ impl FeatureWriter {
         });
         let mut header = header.to_string();
         header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-        let file = create_beside(path).map_err(failed)?;
+        let file = temporary_beside(path).map_err(failed)?;
         hold(&file).map_err(failed)?;
         let mut output = BufWriter::new(file);
         output.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
@@ -237,7 +234,7 @@ impl FeatureWriter {
         self.write_rest().map_err(|source| Error::Write { path: self.path.clone(), source })?;
         let failed = |source| Error::Write { path: self.path.clone(), source };
         let file = self.output.into_inner().map_err(|error| failed(error.into_error()))?;
-        finish(file, &self.path).map_err(failed)?;
+        give_name(file, &self.path).map_err(failed)?;
         FeatureFile::open(&self.path, &self.metadata)
     }
 

@@ -29,8 +29,10 @@ impl RateRange {
         if !(from.is_finite() && 0.0 < from) {
             return wrong("--from", from.to_string(), "a finite number above 0".to_owned());
         }
-        if !(to.is_finite() && from < to) {
-            let expected = format!("a finite number above --from, which is {from:e}");
+        if !((to / from).is_finite() && from < to) {
+            let expected = format!(
+                "a finite number above --from, which is {from:e}, and not beyond all measure"
+            );
             return wrong("--to", format!("{to:e}"), expected);
         }
         if steps < FEWEST_STEPS {
@@ -86,6 +88,7 @@ mod tests {
         assert_eq!(setting(f64::NAN, 1.0, 100), "--from");
         assert_eq!(setting(1.0, 1.0, 100), "--to");
         assert_eq!(setting(1.0, f64::INFINITY, 100), "--to");
+        assert_eq!(setting(1e-300, 1e300, 100), "--to");
         assert_eq!(setting(1e-7, 10.0, 9), "--steps");
     }
 }

@@ -41,7 +41,7 @@ pub fn text(report: &Report) -> String {
         row("diverged at", ended(report.end));
         row("the recipe has", format!("{own:.1e}"));
     }
-    if let Some(fall) = flat {
+    if let (Some(fall), Some(_)) = (flat, report.suggestion) {
         let percent = 100.0 * (1.0 - fall);
         writeln!(
             out,

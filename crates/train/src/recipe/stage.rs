@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::Pattern;
 use crate::{
     early_stopping::EarlyStopping,
-    optimizer::OptimizerConfig,
+    optimizer::{OptimizerConfig, RateFactors},
     sampling::Sampling,
-    schedule::{ReduceOnPlateau, Schedule, Warmup},
+    schedule::{Rates, RatesError, ReduceOnPlateau, Schedule, Warmup},
     setting::{BlockDecay, MixupAlpha},
     weight_averaging::WeightAveraging,
 };
@@ -89,8 +89,14 @@ impl Stage {
     /// # Errors
     ///
     /// What is wrong and what to do.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self, batch_size: NonZeroUsize) -> Result<(), String> {
         let name = &self.name;
+        if batch_size.checked_mul(self.accumulate).is_none() {
+            return Err(format!(
+                "stage `{name}` has accumulate = {}, which is too many batches of {batch_size}",
+                self.accumulate
+            ));
+        }
         if self.schedule.is_some() && self.reduce_on_plateau.is_some() {
             return Err(format!(
                 "stage `{name}` has a `schedule` and `reduce_on_plateau`, which both bring the rate \
@@ -119,6 +125,41 @@ impl Stage {
             ));
         }
         Ok(())
+    }
+
+    /// What the rate of each layer is multiplied by.
+    pub(crate) fn rate_factors(&self, layers: &[Layer]) -> RateFactors {
+        let per_block = |decay| RateFactors::per_block(layers, decay);
+        self.decay_per_block.map_or_else(RateFactors::default, per_block)
+    }
+
+    /// Training images that make one step.
+    ///
+    /// # Panics
+    ///
+    /// Never: whether there are too many is checked when a recipe is read.
+    pub(crate) fn images_per_step(&self, batch_size: NonZeroUsize) -> usize {
+        let images = batch_size.checked_mul(self.accumulate);
+        images.expect("a recipe that was read has steps of fewer than 2^64 images").get()
+    }
+
+    /// What the base rate is multiplied by at each step.
+    ///
+    /// # Errors
+    ///
+    /// [`RatesError`] if warm-up and schedule do not fit the steps.
+    ///
+    /// # Panics
+    ///
+    /// If there are no images to train on.
+    pub(crate) fn rates(
+        &self,
+        train_images: usize,
+        batch_size: NonZeroUsize,
+    ) -> Result<Rates, RatesError> {
+        let steps = NonZeroUsize::new(train_images.div_ceil(self.images_per_step(batch_size)));
+        let steps = steps.expect("a fold has images to train on");
+        Rates::new(self.warmup, self.schedule, steps, self.epochs)
     }
 
     /// Names of the layers with parameters that this stage trains.

@@ -101,3 +101,24 @@ fn the_files_fc6_counts_only_where_it_is_used() {
     recipe = Recipe { head: Head::Vggface, head_init: HeadInit::New, ..recipe };
     assert_eq!(recipe.widths("r", file).unwrap().fc, 256);
 }
+
+#[test]
+fn what_is_given_over_a_recipe_must_go_with_it() {
+    let text = Recipe::builtin("linear-probe").unwrap().to_toml();
+    let text = format!("{text}\n[stage.weight_averaging]\nkind = \"mean\"\nfrom_epoch = 3\n");
+    let mut recipe = Recipe::parse("r", &text).unwrap();
+    let two = Overrides { epochs: NonZeroUsize::new(2), ..Overrides::default() };
+    let error = recipe.override_with("r", &two).unwrap_err();
+    assert!(error.to_string().contains("from epoch 3 on and has 2 epochs"), "{error}");
+}
+
+#[test]
+fn numbers_beyond_all_measure_are_refused() {
+    let text = Recipe::builtin("linear-probe").unwrap().to_toml();
+    let with = |line: &str| Recipe::parse("r", &text.replacen("batch_size", line, 1));
+    let wide = with("widths = [4611686018427387904, 4, 4, 4, 4]\nbatch_size").unwrap_err();
+    assert!(wide.to_string().contains("4096 channels at most"), "{wide}");
+    let text = text.replace("epochs", "accumulate = 4611686018427387904\nepochs");
+    let many = Recipe::parse("r", &text).unwrap_err();
+    assert!(many.to_string().contains("too many batches"), "{many}");
+}

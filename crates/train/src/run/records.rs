@@ -98,8 +98,8 @@ pub struct HealthRecord {
     pub dead_units: BTreeMap<String, f64>,
     /// The epoch's first step, by block.
     pub blocks: Vec<BlockStep>,
-    /// Mean cosine between the backbone's features of some held-out images now and before the run;
-    /// none where the backbone is frozen.
+    /// Mean cosine between the backbone's features of some images of the whole set now and before the
+    /// first stage that trains it; none where the backbone is frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_cosine: Option<f64>,
     /// Linear CKA of the same.
@@ -206,6 +206,15 @@ impl RecordLog {
             })
         };
         text.lines().map(record).collect()
+    }
+
+    /// Waits until all records are on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the disk fails.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 
     /// A second handle of the file, to wait for the disk with.

@@ -37,8 +37,11 @@ pub struct Summary {
     pub accuracy: Spread,
     /// What costs nothing.
     pub baselines: Baselines,
-    /// Whether the recipe ends by restoring the best epoch, which is chosen on the validation fold
-    /// itself: then every figure of the folds is optimistic.
+    /// SHA-256 of the groups of near duplicates, if there are any and the recipe goes by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_sha256: Option<String>,
+    /// Whether the recipe ends by restoring the best epoch, which in some fold is chosen on the
+    /// validation fold itself: then its figures are optimistic.
     pub chosen_on_validation: bool,
     /// Of the programs that trained the folds.
     pub version: String,
@@ -159,8 +162,10 @@ pub struct RunDescription {
     pub repeats: NonZeroUsize,
     /// Of every random stream.
     pub seed: u32,
+    /// SHA-256 of the groups of near duplicates, if there are any and the recipe goes by them.
+    pub groups_sha256: Option<String>,
     /// Whether the recipe ends by restoring the best epoch.
-    pub chosen_on_validation: bool,
+    pub restores_best: bool,
 }
 
 impl Summary {
@@ -197,7 +202,9 @@ impl Summary {
             num_folds: run.num_folds,
             repeats: run.repeats,
             seed: run.seed,
-            chosen_on_validation: run.chosen_on_validation,
+            groups_sha256: run.groups_sha256,
+            chosen_on_validation: run.restores_best
+                && folds.iter().any(|fold| fold.inner_images == 0),
             version: distinct(folds.iter().map(|fold| fold.version.as_str())),
             device: distinct(folds.iter().map(|fold| fold.device.as_str())),
             folds,

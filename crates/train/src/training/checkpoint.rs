@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use model::Vgg16;
+use model::{Vgg16, weights::temporary_beside};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     Error,
+    device::device_name,
     features::ARITHMETIC_VERSION,
     optimizer::{Optimizer, OptimizerState, ParameterMoments},
     run::RunIdentity,
     tensor_file::{Piece, TensorFile, Values, write_tensors},
     weight_averaging::{AverageState, WeightAverage},
-    whole_file::create_beside,
 };
 
 /// Name of the file in a fold's folder.
@@ -39,6 +39,8 @@ struct Header {
     version: String,
     /// Of the kernels: others would round otherwise.
     arithmetic_version: String,
+    /// Others round otherwise.
+    device: String,
     fold: FoldProgress,
     has_reference: bool,
     stages: Vec<Option<StageHeader>>,
@@ -99,6 +101,7 @@ pub(crate) fn write(
         run: run.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         arithmetic_version: ARITHMETIC_VERSION.to_owned(),
+        device: device_name(network.device()),
         fold: fold_state.progress.clone(),
         has_reference: fold_state.reference.is_some(),
         stages: lent.iter().map(|lent| lent.as_ref().map(stage_header)).collect(),
@@ -131,7 +134,7 @@ pub(crate) fn write(
         }
     }
     let header = serde_json::to_string(&header).expect("a checkpoint's header has plain fields");
-    let written = create_beside(path).and_then(|file| {
+    let written = temporary_beside(path).and_then(|file| {
         write_tensors(file.as_file(), (WORD, header), &pieces)?;
         Ok(file)
     });
@@ -157,7 +160,7 @@ pub(crate) fn read(
     let file = TensorFile::open(path)?;
     file.check_length()?;
     let header = header(&file)?;
-    check_same(path, run, &header)?;
+    check_same(path, run, &device_name(network.device()), &header)?;
     let changed: BTreeSet<String> =
         plans.iter().flat_map(|plan| plan.trainable.iter().cloned()).collect();
     for (name, var) in network.variables_of(&changed) {
@@ -252,7 +255,7 @@ fn header(file: &TensorFile) -> Result<Header, Error> {
 }
 
 /// Refuses what another run or program has left.
-fn check_same(path: &Path, run: &RunIdentity, header: &Header) -> Result<(), Error> {
+fn check_same(path: &Path, run: &RunIdentity, device: &str, header: &Header) -> Result<(), Error> {
     let other = |what, found: &str, expected: &str| Error::OtherCheckpoint {
         path: path.to_owned(),
         what,
@@ -270,6 +273,9 @@ fn check_same(path: &Path, run: &RunIdentity, header: &Header) -> Result<(), Err
     if header.arithmetic_version != ARITHMETIC_VERSION {
         let found = &header.arithmetic_version;
         return Err(other("the version of the arithmetic", found, ARITHMETIC_VERSION));
+    }
+    if header.device != device {
+        return Err(other("the device", &header.device, device));
     }
     Ok(())
 }

@@ -8,15 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::Vgg16;
+use model::{Vgg16, weights::give_name};
 
 use super::{checkpoint, plan::StagePlan, state::FoldState};
 use crate::{
     Error,
     folds::Fold,
     run::{FoldSummary, Kept, RecordLog, RunIdentity, fold_path},
-    whole_file::finish,
 };
+
+/// Where a fold's checkpoint is, if it has one.
+pub(crate) fn checkpoint_path(out: &Path, fold: usize) -> PathBuf {
+    fold_path(out, fold).join(checkpoint::FILE_NAME)
+}
 
 /// The share of the time that writing checkpoints at the ends of epochs may take.
 const SHARE: f64 = 0.1;
@@ -126,7 +130,8 @@ impl<'a> Checkpoints<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Write`] if this one or the one before could not be written.
+    /// [`Error::Write`] if it could not be written; that the disk failed afterwards is said by
+    /// [`wait`](Self::wait), or when the next one is written.
     pub(crate) fn write(
         &mut self,
         network: &Vgg16,
@@ -134,7 +139,11 @@ impl<'a> Checkpoints<'a> {
         log: &RecordLog,
     ) -> Result<(), Error> {
         let start = Instant::now();
-        self.wait()?;
+        if let Err(error) = self.wait() {
+            // This one has all that the last one had.
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(cause, "{error} failed; writing the next checkpoint");
+        }
         let fold = state.progress.fold;
         let path = self.path(fold);
         let file = checkpoint::write(&path, self.run, network, &self.changed, state)?;
@@ -143,7 +152,7 @@ impl<'a> Checkpoints<'a> {
         let writing = std::thread::spawn(move || {
             // The checkpoint counts on the records: they reach the disk before it has its name.
             log.sync_data()?;
-            finish(file, &target)
+            give_name(file, &target)
         });
         self.pending = Some(Pending { path, writing });
         if let Some(superseded) = self.superseded.filter(|&superseded| superseded != fold) {
@@ -174,7 +183,7 @@ impl<'a> Checkpoints<'a> {
     }
 
     fn path(&self, fold: usize) -> PathBuf {
-        fold_path(self.out, fold).join(checkpoint::FILE_NAME)
+        checkpoint_path(self.out, fold)
     }
 
     fn remove_file(&self, fold: usize) -> Result<(), Error> {

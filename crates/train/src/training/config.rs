@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::{device::DeviceChoice, recipe::Recipe};
+use crate::{device::DeviceChoice, folds::Fold, recipe::Recipe};
 
 /// What to train, on what, and where to.
 #[derive(Debug, Clone)]
@@ -33,6 +33,13 @@ pub struct Config {
     pub checkpoint_every: Duration,
     /// Which weights are kept of a fold.
     pub keep: Keep,
+}
+
+impl Config {
+    /// Whether a fold is to be trained.
+    pub(crate) fn is_selected(&self, fold: &Fold) -> bool {
+        self.selected.is_empty() || self.selected.contains(&fold.index)
+    }
 }
 
 /// Which weights are kept of a fold.

@@ -7,23 +7,24 @@ use preprocess::{Normalization, Prepared};
 
 use super::{
     Config, Inputs, Interrupt, Keep,
-    checkpoints::Checkpoints,
+    checkpoints::{Checkpoints, checkpoint_path},
     fold::train_fold,
     materials::{Materials, features, kept_pool5},
     plan::plan,
     resume::Resume,
     session::Session,
+    steering::{Steered, steered},
 };
 use crate::{
     Error,
-    diagnosis::{self, Counts, Diagnosis, Level, Outcome, RunContext},
+    diagnosis::{self, BesideBaseline, Counts, Diagnosis, Level, Outcome, RunContext},
     features::FeatureFile,
     folds::Fold,
     loss::Objective,
     recipe::Recipe,
     run::{
-        DatasetSummary, FORMAT_VERSION, RecordLog, RunDescription, RunFolder, RunIdentity, Summary,
-        WeightsSummary,
+        DatasetSummary, FORMAT_VERSION, FoldSummary, Record, RecordLog, RunDescription, RunFolder,
+        RunIdentity, Summary, WeightsSummary,
     },
 };
 
@@ -97,6 +98,11 @@ impl<'a> Experiment<'a> {
         images.iter().map(|&image| self.labels[image]).collect()
     }
 
+    /// A fold's training images in those that train and those that steer.
+    pub(crate) fn steered(&self, fold: &Fold) -> Steered {
+        steered(self.recipe, self.seed, &self.labels, self.groups, fold)
+    }
+
     /// The images' features at this cut, where it has them, else the images; and where they enter.
     pub(crate) fn inputs_at(&self, cut: Cut) -> (Inputs<'_>, Cut) {
         match self.features.get(&cut) {
@@ -135,18 +141,30 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         num_folds: config.num_folds,
         repeats: config.repeats,
         seed: config.seed,
-        chosen_on_validation: config.recipe.inner_validation.is_none()
-            && config
-                .recipe
-                .stages
-                .last()
-                .and_then(|stage| stage.early_stopping)
-                .is_some_and(|stopping| stopping.restore_best_weights),
+        groups_sha256: materials.groups_sha256(&config.recipe),
+        restores_best: config
+            .recipe
+            .stages
+            .last()
+            .and_then(|stage| stage.early_stopping)
+            .is_some_and(|stopping| stopping.restore_best_weights),
     };
-    let before = diagnosis::before(config, &materials, &plans)?;
-    let run = identity(config, &description, &materials);
+    let run = identity(config, &description);
     let mut folder = RunFolder::open(&config.out, &run)?;
+    let is_trained =
+        |fold: &&Fold| config.is_selected(fold) || folder.done().contains_key(&fold.index);
+    let num_trained = folds.iter().filter(is_trained).count();
+    let before = diagnosis::before(config, &materials, &plans, num_trained)?;
     let to_train = to_train(config, &folder, folds)?;
+    let context = context(config, &materials);
+    let conclude = |folder: &RunFolder| {
+        let records = RecordLog::records(&folder.metrics_path())?;
+        let mut seen = diagnosis::of_records(&records, &context);
+        seen.push(diagnosis::baseline_beaten(&beside_baseline(folder, &records)));
+        folder.write_diagnosis(&Diagnosis::new([before.clone(), seen].concat()))?;
+        folder.summarize(&description)
+    };
+    let mut summary = None;
     if !to_train.is_empty() {
         prepared.verify()?;
         warn(&before);
@@ -181,25 +199,35 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
                 session.checkpoints.supersede(fold.index);
                 last = Some(state);
             }
+            // A fold that is done is not begun again: its records are on the disk before it is.
+            session.log.sync()?;
             folder.finish_fold(result)?;
             if config.recipe.fresh_model_per_fold || folder.done().len() == folds.len() {
                 session.checkpoints.remove(fold.index)?;
             }
-            folder.summarize(&description)?;
-            let records = RecordLog::records(&folder.metrics_path())?;
-            let mut seen = diagnosis::of_records(&records, &experiment.context);
-            seen.push(diagnosis::baseline_beaten(&beside_baseline(&folder)));
-            folder.write_diagnosis(&Diagnosis::new([before.clone(), seen].concat()))?;
+            summary = Some(conclude(&folder)?);
         }
     }
     // Anew also where nothing was left to do: the last run may have been killed before it.
-    folder.summarize(&description)
+    summary.map_or_else(|| conclude(&folder), Ok)
 }
 
-/// Of each fold that is done: its accuracy, and what the frozen base can do alone, where that is known.
-fn beside_baseline(folder: &RunFolder) -> Vec<(f64, f64)> {
-    let folds = folder.done().values();
-    folds.filter_map(|fold| Some((fold.accuracy, fold.nearest_mean_accuracy?))).collect()
+/// What each fold that is done came to, where it is known what the frozen base can do alone.
+fn beside_baseline(folder: &RunFolder, records: &[Record]) -> Vec<BesideBaseline> {
+    let last = |index: usize| {
+        records.iter().rev().find_map(|record| match record {
+            Record::Epoch(epoch) if epoch.fold == index => Some(epoch.train_accuracy),
+            _ => None,
+        })
+    };
+    let beside = |fold: &FoldSummary| {
+        Some(BesideBaseline {
+            accuracy: fold.accuracy,
+            train_accuracy: last(fold.fold)?,
+            nearest_mean: fold.nearest_mean_accuracy?,
+        })
+    };
+    folder.done().values().filter_map(beside).collect()
 }
 
 fn context(config: &Config, materials: &Materials) -> RunContext {
@@ -214,20 +242,20 @@ fn context(config: &Config, materials: &Materials) -> RunContext {
 /// Says what was found; what is only worth a note is in `diagnosis.json`.
 fn warn(outcomes: &[Outcome]) {
     for finding in outcomes.iter().filter_map(Outcome::finding) {
-        let check = finding.check.name();
+        let line = diagnosis::finding_line(finding);
         match finding.level {
-            Level::Error | Level::Warning => tracing::warn!("{check}: {}", finding.verdict),
-            Level::Note => tracing::debug!("{check}: {}", finding.verdict),
+            Level::Error | Level::Warning => tracing::warn!("{line}"),
+            Level::Note => tracing::debug!("{line}"),
         }
     }
 }
 
-fn identity(config: &Config, description: &RunDescription, materials: &Materials) -> RunIdentity {
+fn identity(config: &Config, description: &RunDescription) -> RunIdentity {
     RunIdentity {
         format_version: FORMAT_VERSION,
         recipe: config.recipe.to_toml(),
         data_sha256: description.dataset.sha256.clone(),
-        groups_sha256: materials.groups_sha256(&config.recipe),
+        groups_sha256: description.groups_sha256.clone(),
         weights_sha256: description.weights.sha256.clone(),
         split: description.split,
         num_folds: config.num_folds,
@@ -240,35 +268,38 @@ fn identity(config: &Config, description: &RunDescription, materials: &Materials
 ///
 /// # Errors
 ///
-/// [`Error::Output`] if one model goes through all and has been through a later one already.
+/// [`Error::Output`] if one model goes through all and has been in a later one already.
 fn to_train<'f>(
     config: &Config,
     folder: &RunFolder,
     folds: &'f [Fold],
 ) -> Result<Vec<&'f Fold>, Error> {
-    let is_selected =
-        |fold: &&Fold| config.selected.is_empty() || config.selected.contains(&fold.index);
+    let selected = folds.iter().filter(|fold| config.is_selected(fold));
     let (done, to_train): (Vec<&Fold>, Vec<&Fold>) =
-        folds.iter().filter(is_selected).partition(|fold| folder.done().contains_key(&fold.index));
+        selected.partition(|fold| folder.done().contains_key(&fold.index));
     for fold in done {
         tracing::info!("fold {} is done already", fold.index);
     }
     if config.recipe.fresh_model_per_fold {
         return Ok(to_train);
     }
-    let last_done = folder.done().keys().next_back();
-    if let (Some(first), Some(&last)) = (to_train.first(), last_done)
+    let is_begun = |fold: &&Fold| {
+        folder.done().contains_key(&fold.index) || checkpoint_path(&config.out, fold.index).exists()
+    };
+    let last_begun = folds.iter().rfind(is_begun).map(|fold| fold.index);
+    if let (Some(first), Some(last)) = (to_train.first(), last_begun)
         && first.index < last
     {
         return Err(Error::Output {
             path: config.out.clone(),
             problem: format!(
-                "has been through fold {last}, and its recipe takes one model through all folds, so \
+                "has been in fold {last}, and its recipe takes one model through all folds, so \
                  fold {} cannot be had any more; choose another --out",
                 first.index
             ),
         });
     }
+    let last_done = folder.done().keys().next_back();
     let mut expected = last_done.map_or(0, |last| last + 1)..;
     if to_train.iter().any(|fold| Some(fold.index) != expected.next()) {
         tracing::warn!(

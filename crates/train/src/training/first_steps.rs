@@ -5,12 +5,8 @@ use std::ops::ControlFlow;
 use model::Vgg16;
 
 use super::{
-    Config, Experiment, Interrupt, Materials,
-    fold::{Steered, steered},
-    materials::kept,
-    plan::StagePlan,
-    stage::StageRun,
-    state::StageState,
+    Config, Experiment, Interrupt, Materials, materials::kept, plan::StagePlan, stage::StageRun,
+    state::StageState, steering::Steered,
 };
 use crate::{Error, optimizer::LearningRates};
 
@@ -49,7 +45,7 @@ impl FirstSteps<'_> {
         let kept = kept(config, materials, &network, plan.cut)?;
         let features = kept.map(|file| (plan.cut, file)).into_iter().collect();
         let experiment = Experiment::new(config, materials, features, interrupt);
-        let Steered { fold, steering } = steered(&experiment, &materials.folds[self.fold()]);
+        let Steered { fold, steering } = experiment.steered(&materials.folds[self.fold()]);
         let objective = experiment.objective(&fold);
         let run = StageRun {
             experiment: &experiment,
@@ -65,7 +61,7 @@ impl FirstSteps<'_> {
         loop {
             let epoch = state.progress.epoch;
             network.set_trainable(&plan.trainable_in(epoch))?;
-            let factors = run.rate_factors(&network);
+            let factors = run.plan.stage.rate_factors(network.layers());
             for indices in run.order(epoch).chunks(run.images_per_step()) {
                 let Some(base) = rates.next() else { return Ok(()) };
                 if interrupt.is_raised() {

@@ -7,17 +7,15 @@ use super::{
     evaluation::Evaluation,
     plan::StagePlan,
     session::Session,
-    stage::StageRun,
+    stage::{BEST_WEIGHTS, StageRun},
     state::{FoldProgress, FoldState},
     stopwatch::Stopwatch,
-    streams::Stream,
 };
 use crate::{
     Error,
     calibration::Temperature,
     device::device_name,
     folds::Fold,
-    inner_split::{InnerSplit, inner_split},
     metrics::majority,
     nearest_mean::nearest_mean_accuracy,
     run::{Calibration, FoldSummary, RunFolder, best_epoch, predictions_csv},
@@ -57,8 +55,16 @@ fn train_stages(
 ) -> Result<FoldSummary, Error> {
     let train_images = fold.train.len();
     let (whole, num_classes) = (fold, experiment.prepared.identities().len());
-    let steered = steered(experiment, fold);
+    let steered = experiment.steered(fold);
     let (fold, steering) = (&steered.fold, steered.steering.as_slice());
+    if let (Some(share), []) = (experiment.recipe.inner_validation, steering) {
+        tracing::warn!(
+            "inner_validation = {} leaves no photograph of fold {} to steer by, for the share is too \
+             small or nobody can spare one; its held-out photographs steer instead",
+            share.get(),
+            fold.index
+        );
+    }
     tracing::info!(
         "fold {}: {} images to train on{}, {} held out",
         fold.index,
@@ -117,6 +123,12 @@ fn train_stages(
         .as_ref()
         .map(|file| nearest_mean_accuracy(file, &experiment.labels, num_classes, whole))
         .transpose()?;
+    if experiment.best_weights.is_some() && !path.join(BEST_WEIGHTS).exists() {
+        tracing::warn!(
+            "fold {} has no {BEST_WEIGHTS}: its best epoch was over before they were to be kept",
+            fold.index
+        );
+    }
     let FoldProgress { epochs, initial_sha256, seconds, .. } = &state.progress;
     let best = best_epoch(epochs).expect("a stage has at least one epoch");
     Ok(FoldSummary {
@@ -141,30 +153,6 @@ fn train_stages(
         device: device_name(network.device()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
-}
-
-/// A fold whose training images are those that train, and those that steer.
-pub(super) struct Steered {
-    pub(super) fold: Fold,
-    pub(super) steering: Vec<usize>,
-}
-
-/// Holds images back to steer by, if the recipe wants it. Near duplicates stay together.
-pub(super) fn steered(experiment: &Experiment<'_>, fold: &Fold) -> Steered {
-    let Some(share) = experiment.recipe.inner_validation else {
-        return Steered { fold: fold.clone(), steering: Vec::new() };
-    };
-    let seed = Stream::InnerSplit.seed(experiment.seed, &[fold.index]);
-    let InnerSplit { train, validation } =
-        inner_split(&fold.train, &experiment.labels, experiment.groups, share, seed);
-    if validation.is_empty() {
-        tracing::warn!(
-            "no identity can spare a photograph for inner_validation; the validation images steer \
-             fold {}",
-            fold.index
-        );
-    }
-    Steered { fold: Fold { train, ..fold.clone() }, steering: validation }
 }
 
 /// Fits a temperature on the images that steer, and says what it does for the validation images.

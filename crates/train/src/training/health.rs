@@ -31,7 +31,9 @@ impl StageRun<'_> {
         };
         let (feature_cosine, feature_cka) = match drift {
             Some((before, after)) => {
-                (Some(mean_cosine(&before, &after)), linear_cka(&before, &after)?)
+                // Features that no longer differ between images have kept nothing.
+                let cka = linear_cka(&before, &after)?.unwrap_or(0.0);
+                (Some(mean_cosine(&before, &after)), Some(cka))
             }
             None => (None, None),
         };

@@ -10,7 +10,12 @@ use model::{Cut, Vgg16, weights::hexadecimal};
 use preprocess::Prepared;
 use sha2::{Digest, Sha256};
 
-use super::{Config, Interrupt, plan::StagePlan, start::Start};
+use super::{
+    Config, Interrupt,
+    plan::StagePlan,
+    start::Start,
+    steering::{Steered, steered},
+};
 use crate::{
     Error,
     features::{FeatureCache, FeatureFile},
@@ -27,6 +32,9 @@ pub(crate) struct Materials {
     pub(crate) groups: Vec<u32>,
     /// All of the split.
     pub(crate) folds: Vec<Fold>,
+    /// Whether a fold's held-out images steer its training: where none are held back for it, in one
+    /// of the selected folds at least.
+    pub(crate) is_steered_by_fold: bool,
     pub(crate) device: Device,
     pub(crate) start: Start,
 }
@@ -39,7 +47,6 @@ impl Materials {
     /// [`Error::FoldOutOfRange`], [`Error::Preprocess`], [`Error::Folds`], [`Error::Device`],
     /// [`Error::Data`], [`Error::Weights`], [`Error::Recipe`] or [`Error::Model`].
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        check_selection(config)?;
         let prepared = Prepared::open(&config.data)?;
         let labels = prepared.labels();
         let groups = groups(&prepared);
@@ -50,6 +57,17 @@ impl Materials {
             seed: config.seed,
         };
         let folds = split.folds(&labels, &groups)?;
+        check_selection(&config.selected, folds.len())?;
+        let mut is_steered_by_fold = false;
+        for fold in folds.iter().filter(|fold| config.is_selected(fold)) {
+            let Steered { fold, steering } =
+                steered(&config.recipe, config.seed, &labels, &groups, fold);
+            is_steered_by_fold |= steering.is_empty();
+            config
+                .recipe
+                .check_rates(fold.train.len())
+                .map_err(|problem| Error::Recipe { name: config.recipe_name.clone(), problem })?;
+        }
         if let Some(warning) = split.warning(&labels) {
             tracing::warn!("{warning}");
         }
@@ -62,7 +80,7 @@ impl Materials {
         }
         let device = config.device.open()?;
         let start = Start::new(config, &prepared)?;
-        Ok(Self { prepared, labels, groups, folds, device, start })
+        Ok(Self { prepared, labels, groups, folds, is_steered_by_fold, device, start })
     }
 
     /// SHA-256 of the groups of near duplicates, if there are any and the recipe goes by them. The
@@ -107,9 +125,8 @@ fn same_files(prepared: &Prepared) -> Vec<u32> {
         .collect()
 }
 
-fn check_selection(config: &Config) -> Result<(), Error> {
-    let folds = config.num_folds * config.repeats.get();
-    match config.selected.iter().find(|&&fold| folds <= fold) {
+fn check_selection(selected: &[usize], folds: usize) -> Result<(), Error> {
+    match selected.iter().find(|&&fold| folds <= fold) {
         Some(&fold) => Err(Error::FoldOutOfRange { fold, folds, last: folds.saturating_sub(1) }),
         None => Ok(()),
     }

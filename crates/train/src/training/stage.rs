@@ -1,9 +1,6 @@
 //! One stage of one fold: epochs of steps, each epoch validated.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::Tensor;
 use model::{Cut, Vgg16, weights};
@@ -25,13 +22,16 @@ use crate::{
     folds::Fold,
     loss::Objective,
     monitor::Monitor,
-    optimizer::{LearningRates, RateFactors},
+    optimizer::LearningRates,
     progress,
     recipe::Shuffle,
     run::{EpochRecord, Record, StepRecord, best_epoch, fold_path},
     sampling::{Sampling, balanced_order},
     schedule::Rates,
 };
+
+/// Name of the file with the weights of a fold's best epoch.
+pub(crate) const BEST_WEIGHTS: &str = "best.safetensors";
 
 /// A stage of a fold, ready to run.
 pub(crate) struct StageRun<'a> {
@@ -126,7 +126,7 @@ impl StageRun<'_> {
         if best_epoch(epochs) != epochs.last() {
             return Ok(());
         }
-        let path = fold_path(out, self.fold.index).join("best.safetensors");
+        let path = fold_path(out, self.fold.index).join(BEST_WEIGHTS);
         weights::write(&path, &network.tensors()?, &self.experiment.metadata())?;
         Ok(())
     }
@@ -141,15 +141,11 @@ impl StageRun<'_> {
 
     /// What the base rate is multiplied by at each step.
     fn rates(&self) -> Result<Rates, Error> {
-        let stage = self.plan.stage;
-        let images = self.fold.train.len();
-        let steps = NonZeroUsize::new(images.div_ceil(self.images_per_step()));
-        let steps = steps.expect("a fold has images to train on");
-        Ok(Rates::new(stage.warmup, stage.schedule, steps, stage.epochs)?)
+        Ok(self.plan.stage.rates(self.fold.train.len(), self.experiment.recipe.batch_size)?)
     }
 
     pub(super) fn images_per_step(&self) -> usize {
-        self.experiment.recipe.batch_size.get() * self.plan.stage.accumulate.get()
+        self.plan.stage.images_per_step(self.experiment.recipe.batch_size)
     }
 
     /// The rest of a pass over the training images.
@@ -172,7 +168,7 @@ impl StageRun<'_> {
         ));
         progress.set_length(order.len() as u64);
         progress.set_position(fold_state.stage(self.number).progress.running.images as u64);
-        let factors = self.rate_factors(network);
+        let factors = self.plan.stage.rate_factors(network.layers());
         let mut watch = Stopwatch::start();
         for_each_batch(&inputs, steps, epoch, network.device(), |indices, images| {
             if interrupt.is_raised() {
@@ -204,12 +200,6 @@ impl StageRun<'_> {
         })?;
         progress.finish_and_clear();
         Ok(())
-    }
-
-    /// What the rate of each layer is multiplied by.
-    pub(super) fn rate_factors(&self, network: &Vgg16) -> RateFactors {
-        let per_block = |decay| RateFactors::per_block(network.layers(), decay);
-        self.plan.stage.decay_per_block.map_or_else(RateFactors::default, per_block)
     }
 
     /// What is recorded of an epoch.

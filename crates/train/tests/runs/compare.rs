@@ -116,6 +116,16 @@ fn what_can_be_known_beforehand_stops_no_recipe_halfway() {
     let bench = Bench::new(3, 5);
     let out = bench.path("out");
     let mut both = configs(&bench, "out");
+    both[1].recipe.stages[1].warmup = Some(toml::from_str("epochs = 2").unwrap());
+    let result = compare(&both, &out, &Interrupt::default());
+    match result {
+        Err(Error::Recipe { problem, .. }) => {
+            assert!(problem.contains("stage `fine-tune` `warmup` takes"), "{problem}");
+        }
+        result => panic!("{result:?}"),
+    }
+    assert!(!out.exists(), "the first recipe has not begun");
+    let mut both = configs(&bench, "out");
     both[1].selected = vec![3];
     let result = compare(&both, &out, &Interrupt::default());
     assert!(matches!(result, Err(Error::FoldOutOfRange { fold: 3, .. })), "{result:?}");

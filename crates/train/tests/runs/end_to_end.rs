@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, num::NonZeroUsize};
 use crate::support::{Bench, TWO_STAGES, epochs, narrow, records, steps, trained};
 use train::{
     Error,
+    diagnosis::{Check, Diagnosis},
     recipe::{HeadInit, Recipe},
     run::Summary,
     training::{Config, Interrupt, Keep, WeightsChoice, run},
@@ -311,6 +312,28 @@ fn each_image_is_held_out_once() {
     images.sort();
     images.dedup();
     assert_eq!(images.len(), 12);
+}
+
+#[test]
+fn a_fold_that_steers_itself_for_want_of_others_is_marked() {
+    let bench = Bench::new(3, 4);
+    let stages = TWO_STAGES.replace(
+        "learning_rate = 1e-5, momentum = 0.9 }",
+        "learning_rate = 1e-5 }\nearly_stopping = { patience = 1, restore_best_weights = true }",
+    );
+    let mut config =
+        bench.config(&narrow("linear", &format!("inner_validation = 1e-6\n{stages}")), "run");
+    config.selected = vec![0];
+    let summary = train(&config);
+    assert_eq!(summary.folds[0].inner_images, 0);
+    assert!(summary.chosen_on_validation);
+    let text = fs::read_to_string(config.out.join("diagnosis.json")).unwrap();
+    let diagnosis: Diagnosis = serde_json::from_str(&text).unwrap();
+    assert!(diagnosis.findings().any(|it| it.check == Check::ValidationReuse), "{text}");
+    fs::remove_file(config.out.join("diagnosis.json")).unwrap();
+    train(&config);
+    let again = fs::read_to_string(config.out.join("diagnosis.json")).unwrap();
+    assert_eq!(again, text, "it is written anew where a killed run has none");
 }
 
 #[test]

@@ -251,6 +251,27 @@ fn folds_of_one_model_may_be_trained_one_command_a_fold() {
 }
 
 #[test]
+fn one_model_does_not_go_back_to_before_a_fold_that_is_begun() {
+    let bench = Bench::new(3, 5);
+    let recipe = narrow("bottleneck", STAGES).replace("per_fold = true", "per_fold = false");
+    let mut config = bench.config(&recipe, "run");
+    config.selected = vec![1];
+    // Features are computed before the first step, and are not wanted here.
+    run(&Config { out: bench.path("other"), ..config.clone() }, &Interrupt::default()).unwrap();
+    let interrupt = Interrupt::default();
+    interrupt.raise();
+    assert!(matches!(run(&config, &interrupt), Err(Error::Interrupted { fold: 1 })));
+    let all = run(&Config { selected: Vec::new(), ..config.clone() }, &Interrupt::default());
+    match all {
+        Err(error @ Error::Output { .. }) => {
+            assert!(error.to_string().contains("has been in fold 1"), "{error}");
+        }
+        result => panic!("{result:?}"),
+    }
+    run(&config, &Interrupt::default()).unwrap();
+}
+
+#[test]
 fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() {
     let bench = Bench::new(3, 5);
     let mut config = bench.config(&narrow("bottleneck", STAGES), "run");
