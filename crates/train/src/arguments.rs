@@ -27,7 +27,7 @@ pub struct RunArguments {
     /// All but the recipe.
     #[command(flatten)]
     pub shared: SharedArguments,
-    /// two-stage, low-rate, bottleneck, linear-probe, naive, or a TOML file
+    /// two-stage, augmented, low-rate, bottleneck, linear-probe, naive, or a TOML file
     ///
     /// What a file may say stands in crates/train/recipes/README.md.
     #[arg(long, value_name = "NAME|FILE.toml", default_value = "two-stage")]

@@ -268,9 +268,11 @@ pub fn frozen_baseline(recognition: &Recognition, shuffled: &Recognition) -> Out
             ),
         );
     }
-    let errors = (accuracy - chance) / (chance * (1.0 - chance) / images as f64).sqrt();
+    // What shuffled labels reach by chance is no knowledge either.
+    let control = chance.max(shuffled.accuracy());
+    let errors = (accuracy - control) / (chance * (1.0 - chance) / images as f64).sqrt();
     if errors < CHANCE_ERRORS {
-        let what = "frozen features above chance, in standard errors";
+        let what = "frozen features above chance and shuffled labels, in standard errors";
         return Outcome::judge(check, Measurement::at_least(what, errors, CHANCE_ERRORS), || {
             (
                 Level::Error,
@@ -394,6 +396,13 @@ mod tests {
         assert_eq!(level(7), Some(Level::Error));
         assert_eq!(level(20), Some(Level::Warning));
         assert_eq!(level(87), None);
+        let lucky = recognition(30, 400, 100);
+        let outcome = frozen_baseline(&recognition(30, 400, 100), &lucky);
+        assert_eq!(
+            outcome.finding().unwrap().level,
+            Level::Error,
+            "no better than shuffled labels"
+        );
         let few = recognition(50, 59, 2);
         assert!(matches!(frozen_baseline(&few, &few), Outcome::Skipped { .. }));
     }

@@ -14,6 +14,7 @@ pub struct Builtin {
 /// Every built-in recipe, the default first.
 pub const BUILTIN: &[Builtin] = &[
     Builtin { name: "two-stage", text: include_str!("../../recipes/two-stage.toml") },
+    Builtin { name: "augmented", text: include_str!("../../recipes/augmented.toml") },
     Builtin { name: "low-rate", text: include_str!("../../recipes/low-rate.toml") },
     Builtin { name: "bottleneck", text: include_str!("../../recipes/bottleneck.toml") },
     Builtin { name: "linear-probe", text: include_str!("../../recipes/linear-probe.toml") },

@@ -89,7 +89,7 @@ fn write_weights(path: &Path, classifier: Option<Classifier>, identities: Option
 fn an_unknown_recipe_names_those_that_there_are() {
     let bench = Bench::new(2, 3);
     let message = refusal(&train(&bench, &["--recipe", "two-stages"]), 2);
-    assert_says(&message, &["`two-stages`", "two-stage, low-rate", ".toml"]);
+    assert_says(&message, &["`two-stages`", "two-stage, augmented", ".toml"]);
 }
 
 #[test]
