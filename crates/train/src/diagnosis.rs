@@ -10,6 +10,7 @@
 //! Keras's VGG16 for ImageNet.
 
 mod before;
+mod check;
 mod collapse;
 mod collect;
 mod counts;
@@ -26,6 +27,7 @@ mod probe;
 mod protocol;
 mod rates;
 mod recognition;
+mod rival;
 mod run;
 mod similarity;
 mod steps;
@@ -34,6 +36,7 @@ mod verdict;
 mod watch;
 
 pub use before::{Beginning, cheap, probes};
+pub use check::Check;
 pub use collapse::{PredictionSpread, collapse, collapse_since, dead_units};
 pub(crate) use collect::before;
 pub use collect::{Depth, diagnose};
@@ -41,17 +44,18 @@ pub use counts::{Counts, head_size, imbalance, small_identities};
 pub use coverage::{Coverage, coverage};
 pub use drift::{feature_drift, linear_cka, mean_cosine};
 pub use duplicates::{duplicates, near_duplicates};
-pub use finding::{Check, Finding, Healthy, Level, Measurement, Outcome, Remedy};
+pub use finding::{Finding, Healthy, Level, Measurement, Outcome, Remedy};
 pub use loss_values::{PRIOR_FLAT_EPOCHS, clipped_saturation, flat_loss, initial_loss};
 pub use origins::{LayerWeights, Origin, from_file, initializer_like, random_base};
 pub use pixels::{
     PixelStatistics, channel_order, constant_images, gray_images, mean_subtraction, value_range,
 };
 pub use presentation::{Channels, Presentation, Scale};
-pub use probe::{ProbeImages, Rival, feature_spread, frozen_baseline, presentation, probe_images};
+pub use probe::{ProbeImages, feature_spread, frozen_baseline, probe_images};
 pub use protocol::{clipped_loss, model_per_fold, monitors, validation_reuse};
 pub use rates::{StageRate, base_rate};
 pub use recognition::{Recognition, recognize};
+pub use rival::{Rival, presentation};
 pub use run::{RunContext, of_records};
 pub use similarity::Features;
 pub use steps::{BlockOrigin, gradient_norm, update_ratio};

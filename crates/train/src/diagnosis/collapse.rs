@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    check::Check,
     counts::Counts,
-    finding::{Check, Level, Measurement, Outcome, lower_the_rate, percent},
+    finding::{Level, Measurement, Outcome, lower_the_rate, percent},
 };
 
 /// Of what the commonest predicted person's own share in the truth leaves, the share that is

@@ -1,6 +1,9 @@
 //! How many photographs people have, and how many parameters are to be learned from them.
 
-use super::finding::{Check, Level, Measurement, Outcome, Remedy, percent};
+use super::{
+    check::Check,
+    finding::{Level, Measurement, Outcome, Remedy, percent},
+};
 
 /// A person with more than this share of the photographs, and twice an even share, makes accuracy look better than it is.
 /// George W Bush has 0.098 of LFW's 311 people, where accuracy and macro F1 already part.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    diagnosis::finding::{Check, Level, Measurement, Outcome, Remedy, percent},
+    diagnosis::check::Check,
+    diagnosis::finding::{Level, Measurement, Outcome, Remedy, percent},
     folds::{Fold, SplitKind},
 };
 

@@ -1,7 +1,8 @@
 //! How far features have moved: linear CKA and the mean cosine of the same images before and after.
 
 use super::{
-    finding::{Check, Level, Measurement, Outcome, lower_the_rate},
+    check::Check,
+    finding::{Level, Measurement, Outcome, lower_the_rate},
     similarity::{Features, products},
 };
 use crate::Error;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    finding::{Check, Level, Measurement, Outcome, Remedy, percent},
+    check::Check,
+    finding::{Level, Measurement, Outcome, Remedy, percent},
     similarity::{Features, products},
 };
 use crate::{Error, folds::Fold};

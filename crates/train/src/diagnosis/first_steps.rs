@@ -6,9 +6,10 @@ use candle_core::{Device, Tensor};
 use model::{Cut, Mode, Vgg16};
 
 use super::{
-    Counts, Features, PredictionSpread, clipped_saturation, collapse_since, dead_units,
-    feature_drift,
-    finding::{Check, Level, Measurement, Outcome, Remedy, lower_the_rate},
+    Counts, Features, PredictionSpread,
+    check::Check,
+    clipped_saturation, collapse_since, dead_units, feature_drift,
+    finding::{Level, Measurement, Outcome, Remedy, lower_the_rate},
     initial_loss,
     steps::{BlockOrigin, gradient_norm, has_no_gradient, update_ratio},
 };

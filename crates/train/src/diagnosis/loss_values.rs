@@ -1,8 +1,9 @@
 //! What a loss says by its value: the first one, a clipped one, one that stays at the prior.
 
 use super::{
+    check::Check,
     counts::Counts,
-    finding::{Check, Level, Measurement, Outcome, Remedy, lower_the_rate},
+    finding::{Level, Measurement, Outcome, Remedy, lower_the_rate},
 };
 
 /// A first loss above this many times ln of the number of people is too large. On VGG16's pool5, whose

@@ -1,6 +1,9 @@
 //! Where the weights come from, and whether those from a file look trained.
 
-use super::finding::{Check, Level, Measurement, Outcome, Remedy, percent};
+use super::{
+    check::Check,
+    finding::{Level, Measurement, Outcome, Remedy, percent},
+};
 
 /// Where a layer's first values come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Whether a batch holds the pixels that the base expects: range, means, channel order, content.
 
 use super::{
-    finding::{Check, Level, Measurement, Outcome, Remedy, percent},
+    check::Check,
+    finding::{Level, Measurement, Outcome, Remedy, percent},
     presentation::LARGEST_UNIT,
 };
 

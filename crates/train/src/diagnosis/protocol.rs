@@ -1,6 +1,9 @@
 //! What a recipe chooses that keeps a run from learning, or makes its figures too good.
 
-use super::finding::{Check, Level, Measurement, Outcome, Remedy};
+use super::{
+    check::Check,
+    finding::{Level, Measurement, Outcome, Remedy},
+};
 use crate::{loss::LossKind, monitor::Monitor, recipe::Recipe};
 
 /// Finds one model that goes through all folds.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     Counts,
-    finding::{Check, Outcome},
+    check::Check,
+    finding::Outcome,
     steps::BlockOrigin,
     watch::{EpochsSeen, fold_trend, of_epoch},
 };

@@ -1,6 +1,9 @@
 //! What steps do to a network: how far they move it, and whether gradients reach its layers.
 
-use super::finding::{Check, Level, Measurement, Outcome, Remedy, lower_the_rate, percent};
+use super::{
+    check::Check,
+    finding::{Level, Measurement, Outcome, Remedy, lower_the_rate, percent},
+};
 use crate::run::BlockStep;
 
 /// The share of its length by which a step may move a pretrained block: above it what the block knew

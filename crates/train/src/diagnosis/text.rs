@@ -126,7 +126,10 @@ fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::finding::*, *};
+    use super::{
+        super::{check::Check, finding::*},
+        *,
+    };
 
     #[test]
     fn the_verdict_comes_first_and_what_was_not_checked_last() {

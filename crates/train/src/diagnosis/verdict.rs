@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::finding::{Check, Finding, Level, Measurement, Outcome};
+use super::{
+    check::Check,
+    finding::{Finding, Level, Measurement, Outcome},
+};
 
 /// A finding that no other explains, with those that it explains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

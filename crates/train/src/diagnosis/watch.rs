@@ -1,9 +1,11 @@
 //! What the epochs of a run show while it lasts.
 
 use super::{
-    Counts, clipped_saturation, collapse, dead_units,
+    Counts,
+    check::Check,
+    clipped_saturation, collapse, dead_units,
     drift::similar_features,
-    finding::{Check, Level, Measurement, Outcome, Remedy, percent},
+    finding::{Level, Measurement, Outcome, Remedy, percent},
     flat_loss,
     steps::{BlockOrigin, gradient_norm, update_ratio},
 };
