@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use model::weights::{hexadecimal, temporary_beside};
+use model::weights::{give_name, hexadecimal, temporary_beside};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
@@ -29,12 +29,7 @@ impl WholeFile {
     /// Gives the file its name and returns its length and SHA-256.
     pub(super) fn keep(self) -> Result<(u64, String), Error> {
         let Self { path, file, hasher, size_bytes } = self;
-        let keep = || {
-            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            Ok(())
-        };
+        let keep = || give_name(file.into_inner().map_err(io::IntoInnerError::into_error)?, &path);
         keep().map_err(|source| failed(&path, source))?;
         Ok((size_bytes, hexadecimal(&hasher.finalize())))
     }

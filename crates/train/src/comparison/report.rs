@@ -138,9 +138,7 @@ impl Baseline {
             known: names.join(", "),
         })
     }
-}
 
-impl Baseline {
     /// The baseline, or the first run that is there where it was stopped in its first fold and has
     /// no figures; `first` was to be the first.
     pub(super) fn among(&self, runs: &[ComparedRun], first: &str) -> Self {

@@ -99,8 +99,8 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
     ])
 }
 
-/// Runs some hundred photographs through the frozen base, and some of them or all in three other
-/// presentations.
+/// Runs some hundred photographs through the frozen base, and some of them or all in two or three
+/// other presentations.
 ///
 /// # Errors
 ///

@@ -22,8 +22,8 @@ pub enum Depth {
     /// Reading weights and some photographs: seconds.
     Cheap,
     /// Also the base on some hundred photographs, and the first steps: two minutes on two
-    /// cores without AVX-512 where the first stage freezes the base of LFW's 311 people, four where
-    /// it opens all of it.
+    /// cores without AVX-512 where the first stage freezes the base of LFW's 311 people, three and a
+    /// half where it opens all of it.
     Steps,
 }
 
