@@ -118,6 +118,16 @@ impl Partial {
     }
 }
 
+impl Drop for Partial {
+    /// Gives the lock back. Closing the file is not enough where this program is starting another,
+    /// which has the file open too until it is there.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "no lock");
+        }
+    }
+}
+
 /// Removes a file that may not be there.
 fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {

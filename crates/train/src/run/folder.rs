@@ -109,7 +109,17 @@ impl RunIdentity {
 pub struct RunFolder {
     path: PathBuf,
     done: BTreeMap<usize, FoldSummary>,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for RunFolder {
+    /// Gives the lock back. Closing the file is not enough where this program is starting another,
+    /// which has the file open too until it is there.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::debug!(%error, "no lock");
+        }
+    }
 }
 
 impl RunFolder {
@@ -162,7 +172,7 @@ impl RunFolder {
                 done.insert(fold, read_json(&result)?);
             }
         }
-        Ok(Self { path: path.to_owned(), done, _lock: lock })
+        Ok(Self { path: path.to_owned(), done, lock })
     }
 
     /// Where it is.
