@@ -155,6 +155,8 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         |fold: &&Fold| config.is_selected(fold) || folder.done().contains_key(&fold.index);
     let num_trained = folds.iter().filter(is_trained).count();
     let before = diagnosis::before(config, &materials, &plans, num_trained)?;
+    let mut checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);
+    clean_up(config, &folder, folds, &mut checkpoints)?;
     let to_train = to_train(config, &folder, folds)?;
     let context = context(config, &materials);
     let conclude = |folder: &RunFolder| {
@@ -173,7 +175,6 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             pool5: kept_pool5(config, &materials, &network)?,
             ..Experiment::new(config, &materials, features, interrupt)
         };
-        let checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);
         let log =
             RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), folds)?)?;
         let mut session = Session::new(log, checkpoints);
@@ -262,6 +263,26 @@ fn identity(config: &Config, description: &RunDescription) -> RunIdentity {
         repeats: config.repeats,
         seed: config.seed,
     }
+}
+
+/// Removes what a process has left in a fold's folder that was killed as it finished the fold.
+fn clean_up(
+    config: &Config,
+    folder: &RunFolder,
+    folds: &[Fold],
+    checkpoints: &mut Checkpoints<'_>,
+) -> Result<(), Error> {
+    let done = folder.done();
+    let goes_on = !config.recipe.fresh_model_per_fold && done.len() < folds.len();
+    // One model goes on from the checkpoint of the last fold that is done.
+    let needed = done.keys().next_back().filter(|_| goes_on);
+    for fold in done.keys() {
+        folder.clean_fold_folder(*fold)?;
+        if Some(fold) != needed {
+            checkpoints.remove(*fold)?;
+        }
+    }
+    Ok(())
 }
 
 /// The folds that were asked for and are not done.

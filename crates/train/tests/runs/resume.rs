@@ -2,7 +2,8 @@
 #![expect(clippy::print_stdout, reason = "how runs were killed shows with --nocapture")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -191,10 +192,16 @@ fn assert_survives_kills(recipe: &str) {
     println!("killed {} times, at (records, in writing): {kills:?}", kills.len());
     assert!(3 <= kills.len(), "{kills:?}");
     assert_equal(&results(&killed.out, 3), &results(&whole.out, 3));
-    let left = |name: &str| {
-        (0..3).filter(|fold| killed.out.join(format!("fold-{fold:02}/{name}")).exists()).count()
-    };
-    assert_eq!((left("checkpoint.safetensors"), left("weights.safetensors")), (0, 3));
+    // Nothing is left over.
+    for fold in 0..3 {
+        let names = |out: &Path| -> BTreeSet<_> {
+            let folder = fs::read_dir(out.join(format!("fold-{fold:02}"))).unwrap();
+            folder.map(|entry| entry.unwrap().file_name()).collect()
+        };
+        let expected = names(&whole.out);
+        assert!(expected.contains(OsStr::new("weights.safetensors")), "{expected:?}");
+        assert_eq!(names(&killed.out), expected, "fold {fold}");
+    }
 }
 
 #[test]
@@ -314,6 +321,36 @@ fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() {
     fs::write(&checkpoint, whole).unwrap();
     run(&config, &Interrupt::default()).unwrap();
     assert!(!checkpoint.exists());
+}
+
+#[test]
+fn what_was_left_as_a_fold_was_finished_goes() {
+    let bench = Bench::new(3, 5);
+    let fresh = narrow("bottleneck", STAGES);
+    let one_model = fresh.replace("per_fold = true", "per_fold = false");
+    for (out, recipe, keeps_last) in [("fresh", fresh, false), ("one", one_model, true)] {
+        let config = bench.config(&recipe, out);
+        let checkpoint =
+            |fold: usize| config.out.join(format!("fold-{fold:02}/checkpoint.safetensors"));
+        let partial = |fold: usize| config.out.join(format!("fold-{fold:02}/.partial-1"));
+        let leave = |fold: usize| {
+            fs::write(checkpoint(fold), "of no use").unwrap();
+            fs::write(partial(fold), "half").unwrap();
+        };
+        let is_left = |fold: usize| (checkpoint(fold).exists(), partial(fold).exists());
+        let train = |selected| {
+            run(&Config { selected, ..config.clone() }, &Interrupt::default()).unwrap();
+        };
+        train(vec![0, 1]);
+        leave(0);
+        // Nothing is to be trained, and it goes all the same.
+        train(vec![0]);
+        assert_eq!((is_left(0), is_left(1)), ((false, false), (keeps_last, false)));
+        train(Vec::new());
+        leave(2);
+        train(Vec::new());
+        assert!((0..3).all(|fold| is_left(fold) == (false, false)));
+    }
 }
 
 #[test]
