@@ -46,7 +46,8 @@ pub use drift::{feature_drift, linear_cka, mean_cosine};
 pub use duplicates::{duplicates, near_duplicates};
 pub use finding::{Finding, Healthy, Level, Measurement, Outcome, Remedy};
 pub use loss_values::{PRIOR_FLAT_EPOCHS, clipped_saturation, flat_loss, initial_loss};
-pub use origins::{LayerWeights, Origin, from_file, initializer_like, random_base};
+pub(crate) use origins::block_of;
+pub use origins::{LayerWeights, NewBlocks, Origin, from_file, initializer_like, random_base};
 pub use pixels::{
     PixelStatistics, channel_order, constant_images, gray_images, mean_subtraction, value_range,
 };
@@ -58,7 +59,7 @@ pub use recognition::{Recognition, recognize};
 pub use rival::{Rival, presentation};
 pub use run::{RunContext, of_records};
 pub use similarity::Features;
-pub use steps::{BlockOrigin, gradient_norm, update_ratio};
+pub use steps::{gradient_norm, update_ratio};
 pub(crate) use text::finding_line;
 pub use text::{text, verdict_line};
 pub use verdict::{Cause, Diagnosis};

@@ -181,12 +181,9 @@ pub enum Error {
         /// The fold that was not finished, from 0.
         fold: usize,
     },
-    /// Ctrl-C in a diagnosis.
-    #[error("interrupted; nothing was trained or written")]
-    InterruptedDiagnosis,
-    /// Ctrl-C in a range test.
-    #[error("interrupted; no weights were kept and no picture was written")]
-    InterruptedRangeTest,
+    /// Ctrl-C in a diagnosis or a range test.
+    #[error("interrupted; nothing was written")]
+    InterruptedTrial,
     /// A range test that cannot be taken.
     #[error("{setting} is {found}, expected {expected}")]
     RateRange {

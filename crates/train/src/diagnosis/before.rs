@@ -65,6 +65,7 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
         .map(|(stage, trainable)| StageRate {
             name: &stage.name,
             trainable,
+            unfreezes: stage.unfreeze.is_some(),
             optimizer: &stage.optimizer,
             factors: stage.rate_factors(&beginning.architecture.layers()),
         })

@@ -33,7 +33,7 @@ pub enum Depth {
 ///
 /// What would keep the run from starting: [`Error::Preprocess`], [`Error::Folds`],
 /// [`Error::Weights`], [`Error::Model`], [`Error::Recipe`], [`Error::Device`]; and
-/// [`Error::InterruptedDiagnosis`] after Ctrl-C.
+/// [`Error::InterruptedTrial`] after Ctrl-C.
 pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<Diagnosis, Error> {
     let materials = Materials::open(config)?;
     let mut network = materials.start.network(&materials.device)?;
@@ -47,7 +47,7 @@ pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<
             outcomes.extend(probes(&beginning, &network)?);
             outcomes.push(near(config, &materials, &network)?);
             if interrupt.is_raised() {
-                return Err(Error::InterruptedDiagnosis);
+                return Err(Error::InterruptedTrial);
             }
             drop(network);
             outcomes.extend(first_steps(config, &materials, &plans[0], interrupt)?);

@@ -1,27 +1,25 @@
 //! The first steps of a run, taken to see what they do; nothing of them is kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use candle_core::{Device, Tensor};
-use model::{Cut, Mode, Vgg16};
+use model::{Mode, Vgg16};
 
 use super::{
-    Counts, Features, PredictionSpread,
+    Counts, Features, NewBlocks, Origin, PredictionSpread,
     check::Check,
     clipped_saturation, collapse_since, dead_units, feature_drift,
     finding::{Level, Measurement, Outcome, Remedy, lower_the_rate},
     initial_loss,
-    steps::{BlockOrigin, gradient_norm, has_no_gradient, update_ratio},
+    steps::{gradient_norm, has_no_gradient, update_ratio},
 };
 use crate::{
     Error,
-    epoch_order::{EpochSeed, epoch_order},
-    loss::{LossKind, Objective, Targets, losses},
+    loss::{LossKind, losses},
     metrics::Prediction,
-    optimizer::{LearningRates, Optimizer},
+    recipe::Stage,
     run::BlockStep,
-    schedule::Rates,
-    training::{Config, Inputs, Interrupt, Materials, StagePlan, before_step},
+    training::{Config, FirstStep, FirstSteps, Interrupt, Materials, StagePlan, Units},
 };
 
 /// Steps that are taken, at most: at Adam's default rate the question's run is dead after three.
@@ -46,14 +44,11 @@ const OVERFIT_LOOK: usize = 5;
 /// The share of its first loss that a batch's may have left after those.
 const STILL_THERE: f64 = 0.5;
 
-/// A stage at its first steps, on one fold.
+/// A stage at its first steps, on the first fold that is asked for.
 struct Trial<'a> {
     config: &'a Config,
     materials: &'a Materials,
     plan: &'a StagePlan<'a>,
-    objective: Objective,
-    /// Warm-up and schedule.
-    rates: Rates,
     interrupt: &'a Interrupt,
 }
 
@@ -62,7 +57,7 @@ struct Trial<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::Interrupted`] after Ctrl-C, [`Error::Preprocess`] if photographs cannot be read,
+/// [`Error::InterruptedTrial`] after Ctrl-C, [`Error::Preprocess`] if photographs cannot be read,
 /// [`Error::Model`] or [`Error::Tensor`] if the network fails.
 pub(crate) fn first_steps(
     config: &Config,
@@ -70,83 +65,56 @@ pub(crate) fn first_steps(
     plan: &StagePlan<'_>,
     interrupt: &Interrupt,
 ) -> Result<Vec<Outcome>, Error> {
-    let fold = &materials.folds[config.selected.first().copied().unwrap_or(0)];
-    let labels: Vec<u32> = fold.train.iter().map(|&image| materials.labels[image]).collect();
-    let num_classes = materials.prepared.identities().len();
-    let trial = Trial {
-        config,
-        materials,
-        plan,
-        objective: config.recipe.objective(&labels, num_classes),
-        rates: plan.stage.rates(fold.train.len(), config.recipe.batch_size)?,
-        interrupt,
-    };
-    let seed = EpochSeed { seed: config.seed, fold: fold.index, stage: 0, epoch: 1 };
-    let order: Vec<usize> =
-        epoch_order(seed, fold.train.len()).into_iter().map(|place| fold.train[place]).collect();
-    let stride = fold.validation.len().div_ceil(WATCHED);
-    let watched: Vec<usize> = fold.validation.iter().copied().step_by(stride).collect();
-    let mut outcomes = trial.steps(&order, &watched, &Counts::of(&labels, num_classes))?;
-    outcomes.push(trial.overfit(&order[..BATCH.min(order.len())])?);
+    let trial = Trial { config, materials, plan, interrupt };
+    let mut outcomes = trial.steps()?;
+    outcomes.push(trial.overfit()?);
     Ok(outcomes)
 }
 
 impl Trial<'_> {
-    fn steps(
-        &self,
-        order: &[usize],
-        watched: &[usize],
-        counts: &Counts,
-    ) -> Result<Vec<Outcome>, Error> {
+    fn steps(&self) -> Result<Vec<Outcome>, Error> {
         tracing::info!(
             "taking the first steps of stage `{}`, {STEPS} at most; nothing of them is kept",
             self.plan.stage.name
         );
-        let network = self.network()?;
-        let backbone = self.materials.start.backbone();
+        let mut network = self.network()?;
+        let steps = self.first_steps(self.plan, &network)?;
+        let fold = &self.materials.folds[steps.fold().index];
+        let stride = fold.validation.len().div_ceil(WATCHED);
+        let watched: Vec<usize> = fold.validation.iter().copied().step_by(stride).collect();
+        let watched = steps.batch(&network, &watched)?;
+
         let trains_backbone = self.plan.trainable.iter().any(|layer| layer.starts_with("conv"));
         let pool5 = network.architecture().cut_after("pool5")?;
-        let watched_inputs = self.inputs(&network, watched)?;
         let at_pool5 =
-            |network: &Vgg16| network.forward(self.plan.cut, pool5, &watched_inputs, Mode::Eval);
+            |network: &Vgg16| network.forward(self.plan.cut, pool5, &watched.images, Mode::Eval);
         // Where the base is frozen, the stage begins there or behind it.
         let before = trains_backbone.then(|| at_pool5(&network)).transpose()?;
         let first_logits = match &before {
             Some(features) => network.logits(pool5, features, Mode::Eval)?,
-            None => network.logits(self.plan.cut, &watched_inputs, Mode::Eval)?,
+            None => network.logits(self.plan.cut, &watched.images, Mode::Eval)?,
         };
-        let first_spread = self.spread(&first_logits, watched)?;
-        let mut optimizer = Optimizer::new(self.plan.stage.optimizer);
-        let (mut first_loss, mut last) = (None, (0.0, 0.0));
-        let mut blocks: Vec<(BlockOrigin, BlockStep)> = Vec::new();
-        let (mut still, mut left) = (0, None);
-        let batch_size = self.config.recipe.batch_size.get();
-        for (number, batch) in order.chunks(batch_size).take(STEPS).enumerate() {
-            let images = self.inputs(&network, batch)?;
-            let labels = self.labels(batch);
-            if first_loss.is_none() {
-                let logits = network.logits(self.plan.cut, &images, Mode::Eval)?;
-                first_loss = Some(self.plain_loss(&logits, &labels)?);
-            }
-            let seen = self.step(&network, &mut optimizer, number, &images, &labels)?;
-            let Some(seen) = seen else {
-                left = Some(number + 1);
-                break;
-            };
-            last = (seen.loss, seen.accuracy);
-            still = seen.still_after(still);
-            blocks.extend(seen.blocks.into_iter().map(|step| {
-                let is_base = step.block.starts_with("conv");
-                (if is_base { backbone } else { BlockOrigin::New }, step)
-            }));
-            if still == STILL {
-                break;
-            }
-        }
+        let first_loss = self.plain_loss(&first_logits, &watched.labels)?;
+        let first_spread = spread(&first_logits, &watched.labels)?;
+
+        let mut taken: Vec<FirstStep> = Vec::new();
+        steps.take(&mut network, self.rates(&steps, STEPS)?, |_, step| {
+            taken.push(step);
+            if STILL <= still(&taken) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let left = taken.iter().position(|step| !step.loss.is_finite());
+        let last = taken.last().map_or((first_loss, 0.0), |step| (step.loss, step.accuracy));
+        let new_blocks = NewBlocks::of(&self.materials.start.initial.new);
+        let blocks: Vec<(Origin, BlockStep)> = taken
+            .into_iter()
+            .flat_map(|step| step.blocks)
+            .map(|step| (new_blocks.origin(&step.block), step))
+            .collect();
+        let counts = Counts::of(&self.labels(&fold.train), self.num_classes());
         let mut outcomes = vec![
             match left {
-                Some(step) => not_a_number(Check::InitialLoss, step, STEPS),
-                None => initial_loss(first_loss.unwrap_or_default(), counts),
+                Some(steps) => not_a_number(Check::InitialLoss, steps, STEPS),
+                None => initial_loss(first_loss, &counts),
             },
             update_ratio(&median_by_block(blocks.clone())),
             gradient_norm(&blocks),
@@ -164,14 +132,13 @@ impl Trial<'_> {
             outcomes.extend(checks.map(|check| Outcome::skipped(check, why)));
             return Ok(outcomes);
         }
-        let hidden = self.hidden(&network, &watched_inputs)?;
-        for (layer, activations) in hidden {
-            let largest = activations.max(0)?.to_device(&Device::Cpu)?.to_vec1::<f32>()?;
-            let dead = largest.iter().filter(|&&value| value <= 0.0).count();
-            outcomes.push(dead_units(&layer, dead as f64 / largest.len() as f64));
+        for (layer, activations) in self.hidden(&network, &watched.images)? {
+            let mut units = Units::default();
+            units.add(&activations)?;
+            outcomes.push(dead_units(&layer, units.dead_share()));
         }
-        let logits = network.logits(self.plan.cut, &watched_inputs, Mode::Eval)?;
-        outcomes.push(collapse_since(&first_spread, &self.spread(&logits, watched)?));
+        let logits = network.logits(self.plan.cut, &watched.images, Mode::Eval)?;
+        outcomes.push(collapse_since(&first_spread, &spread(&logits, &watched.labels)?));
         outcomes.push(match before {
             Some(before) => feature_drift(&features(&before)?, &features(&at_pool5(&network)?)?)?,
             None => Outcome::skipped(Check::FeatureDrift, "the first stage freezes the base"),
@@ -180,34 +147,44 @@ impl Trial<'_> {
     }
 
     /// Learns one batch by heart: what cannot do that cannot learn at all.
-    fn overfit(&self, batch: &[usize]) -> Result<Outcome, Error> {
-        tracing::info!(
-            "learning {} photographs by heart, {OVERFIT_STEPS} steps at most",
-            batch.len()
-        );
-        let network = self.network()?;
-        let images = self.inputs(&network, batch)?;
-        let labels = self.labels(batch);
+    fn overfit(&self) -> Result<Outcome, Error> {
+        // Mixed images are not the same at each step.
+        let stage = Stage { mixup: None, ..self.plan.stage.clone() };
+        let StagePlan { trainable, cut, .. } = self.plan;
+        let plan = StagePlan { stage: &stage, trainable: trainable.clone(), cut: *cut };
+        let mut network = self.network()?;
+        let steps = self.first_steps(&plan, &network)?;
+        let batch = steps.batch(&network, &steps.first_images(BATCH))?;
+        let images = batch.labels.len();
+        tracing::info!("learning {images} photographs by heart, {OVERFIT_STEPS} steps at most");
         let loss = |network: &Vgg16| -> Result<f64, Error> {
-            self.plain_loss(&network.logits(self.plan.cut, &images, Mode::Eval)?, &labels)
+            self.plain_loss(&network.logits(*cut, &batch.images, Mode::Eval)?, &batch.labels)
         };
         let first = loss(&network)?;
-        let mut optimizer = Optimizer::new(self.plan.stage.optimizer);
-        let (mut steps, mut still, mut last) = (0, 0, first);
-        while steps < OVERFIT_STEPS && still < STILL && STILL_THERE * first < last {
-            let seen = self.step(&network, &mut optimizer, steps, &images, &labels)?;
-            steps += 1;
-            let Some(seen) = seen else {
-                return Ok(not_a_number(Check::OverfitBatch, steps, OVERFIT_STEPS));
-            };
-            still = seen.still_after(still);
-            if steps.is_multiple_of(OVERFIT_LOOK) || still == STILL {
-                last = loss(&network)?;
+        let mut taken: Vec<FirstStep> = Vec::new();
+        let mut last = first;
+        let rates = self.rates(&steps, OVERFIT_STEPS)?;
+        steps.repeat(&mut network, &batch, rates, |network, step| {
+            let is_number = step.loss.is_finite();
+            taken.push(step);
+            let is_still = STILL <= still(&taken);
+            if is_number && (is_still || taken.len().is_multiple_of(OVERFIT_LOOK)) {
+                last = loss(network)?;
             }
+            let is_known = last <= STILL_THERE * first;
+            Ok(if is_still || is_known {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })?;
+        if let Some(steps) = taken.iter().position(|step| !step.loss.is_finite()) {
+            return Ok(not_a_number(Check::OverfitBatch, steps, OVERFIT_STEPS));
         }
+        let steps = taken.len();
         let what = format!(
-            "loss of {} training photographs after {steps} steps on them alone, over their first",
-            batch.len()
+            "loss of {images} training photographs after {steps} steps on them alone, over their \
+             first"
         );
         Ok(Outcome::judge(
             Check::OverfitBatch,
@@ -216,10 +193,9 @@ impl Trial<'_> {
                 (
                     Level::Error,
                     format!(
-                        "{steps} steps on {} photographs alone bring their loss from {first:.3} to \
-                     {last:.3}: a network that can learn knows so few by heart. Its rate is far too \
-                     high or too low, or no gradient reaches it.",
-                        batch.len()
+                        "{steps} steps on {images} photographs alone bring their loss from \
+                         {first:.3} to {last:.3}: a network that can learn knows so few by heart. \
+                         Its rate is far too high or too low, or no gradient reaches it."
                     ),
                     Remedy::command("cargo xtask find-rate"),
                 )
@@ -228,66 +204,33 @@ impl Trial<'_> {
     }
 
     fn network(&self) -> Result<Vgg16, Error> {
-        let mut network = self.materials.start.network(&self.materials.device)?;
-        network.set_trainable(&self.plan.trainable_in(1))?;
-        Ok(network)
+        self.materials.start.network(&self.materials.device)
+    }
+
+    fn first_steps<'b>(
+        &'b self,
+        plan: &'b StagePlan<'b>,
+        network: &Vgg16,
+    ) -> Result<FirstSteps<'b>, Error> {
+        FirstSteps::new(self.config, self.materials, plan, 0, network, self.interrupt)
+    }
+
+    /// The rates of the stage's first steps.
+    fn rates(
+        &self,
+        steps: &FirstSteps<'_>,
+        count: usize,
+    ) -> Result<impl Iterator<Item = f64> + use<>, Error> {
+        let (base, rates) = (self.plan.stage.optimizer.learning_rate(), steps.rates()?);
+        Ok((1..=count).map(move |step| base * rates.factor(step)))
     }
 
     fn labels(&self, images: &[usize]) -> Vec<u32> {
         images.iter().map(|&image| self.materials.labels[image]).collect()
     }
 
-    /// Images at the stage's cut: run through the frozen layers here, for a few are enough.
-    fn inputs(&self, network: &Vgg16, images: &[usize]) -> Result<Tensor, Error> {
-        if self.interrupt.is_raised() {
-            return Err(Error::InterruptedDiagnosis);
-        }
-        let plain = Inputs::plain(&self.materials.prepared, self.materials.start.normalization);
-        let mut parts = Vec::new();
-        for batch in images.chunks(32) {
-            let pixels = plain.read(batch, 0, network.device())?;
-            parts.push(network.forward(Cut::IMAGES, self.plan.cut, &pixels, Mode::Eval)?);
-        }
-        Ok(Tensor::cat(&parts, 0)?)
-    }
-
-    /// One step; none where the loss is no number.
-    fn step(
-        &self,
-        network: &Vgg16,
-        optimizer: &mut Optimizer,
-        number: usize,
-        images: &Tensor,
-        labels: &[u32],
-    ) -> Result<Option<Seen>, Error> {
-        if self.interrupt.is_raised() {
-            return Err(Error::InterruptedDiagnosis);
-        }
-        let mode = Mode::Train { dropout_seed: number as u64 };
-        let logits = network.logits(self.plan.cut, images, mode)?;
-        let loss = self.objective.loss(&logits, &Targets::Labels(labels.to_vec()))?;
-        let value = loss.to_scalar::<f32>()?;
-        if !value.is_finite() {
-            return Ok(None);
-        }
-        let gradients = network.gradients(&loss)?;
-        let before = before_step(network)?;
-        let factors = self.plan.stage.rate_factors(network.layers());
-        let base = self.plan.stage.optimizer.learning_rate() * self.rates.factor(number + 1);
-        optimizer.step(
-            &network.variables(),
-            &gradients,
-            LearningRates { base, factors: &factors },
-        )?;
-        let rows = logits.to_device(&Device::Cpu)?.to_vec2::<f32>()?;
-        let is_hit =
-            |(row, &label): (&Vec<f32>, &u32)| Prediction::new(row, label).rank_of_truth == 1;
-        let hits = rows.iter().zip(labels).filter(|&pair| is_hit(pair)).count();
-        Ok(Some(Seen {
-            loss: f64::from(value),
-            accuracy: hits as f64 / labels.len() as f64,
-            blocks: before.compare(network, &gradients)?,
-        }))
+    fn num_classes(&self) -> usize {
+        self.materials.prepared.identities().len()
     }
 
     fn plain_loss(&self, logits: &Tensor, labels: &[u32]) -> Result<f64, Error> {
@@ -309,55 +252,49 @@ impl Trial<'_> {
             })
             .collect()
     }
-
-    fn spread(&self, logits: &Tensor, images: &[usize]) -> Result<PredictionSpread, Error> {
-        let probabilities = candle_nn::ops::softmax(logits, 1)?.mean(0)?.to_device(&Device::Cpu)?;
-        let labels = self.labels(images);
-        let rows = logits.to_device(&Device::Cpu)?.to_vec2::<f32>()?;
-        let predicted: Vec<u32> = rows
-            .iter()
-            .zip(&labels)
-            .map(|(row, &label)| Prediction::new(row, label).predicted)
-            .collect();
-        Ok(PredictionSpread::of(&predicted, &labels, &probabilities.to_vec1::<f32>()?))
-    }
 }
 
-/// What a step showed, before it was taken but for `blocks`.
-struct Seen {
-    loss: f64,
-    accuracy: f64,
-    blocks: Vec<BlockStep>,
+/// How many of the last steps, in succession, had no gradient.
+fn still(taken: &[FirstStep]) -> usize {
+    let is_still = |step: &&FirstStep| step.blocks.iter().all(has_no_gradient);
+    taken.iter().rev().take_while(is_still).count()
 }
 
-impl Seen {
-    /// Steps in succession without a gradient, this one among them, after `still` of them.
-    fn still_after(&self, still: usize) -> usize {
-        if self.blocks.iter().all(has_no_gradient) { still + 1 } else { 0 }
-    }
+fn spread(logits: &Tensor, labels: &[u32]) -> Result<PredictionSpread, Error> {
+    let probabilities = candle_nn::ops::softmax(logits, 1)?.mean(0)?.to_device(&Device::Cpu)?;
+    let rows = logits.to_device(&Device::Cpu)?.to_vec2::<f32>()?;
+    let predicted: Vec<u32> = rows
+        .iter()
+        .zip(labels)
+        .map(|(row, &label)| Prediction::new(row, label).predicted)
+        .collect();
+    Ok(PredictionSpread::of(&predicted, labels, &probabilities.to_vec1::<f32>()?))
 }
 
 /// Each block's step of median length, in the order in which blocks first come.
-fn median_by_block(steps: Vec<(BlockOrigin, BlockStep)>) -> Vec<(BlockOrigin, BlockStep)> {
-    let mut by_block: BTreeMap<String, Vec<(BlockOrigin, BlockStep)>> = BTreeMap::new();
+fn median_by_block(steps: Vec<(Origin, BlockStep)>) -> Vec<(Origin, BlockStep)> {
+    let mut by_block: BTreeMap<String, Vec<(Origin, BlockStep)>> = BTreeMap::new();
     for step in steps {
         by_block.entry(step.1.block.clone()).or_default().push(step);
     }
-    let median = |mut steps: Vec<(BlockOrigin, BlockStep)>| {
+    let median = |mut steps: Vec<(Origin, BlockStep)>| {
         steps.sort_by(|(_, a), (_, b)| a.update_ratio.total_cmp(&b.update_ratio));
         steps.swap_remove(steps.len() / 2)
     };
     by_block.into_values().map(median).collect()
 }
 
-/// Of at most so many steps, the one whose loss is no number.
-fn not_a_number(check: Check, step: usize, steps: usize) -> Outcome {
+/// Of at most so many steps, how many were taken before the loss was no number.
+fn not_a_number(check: Check, taken: usize, steps: usize) -> Outcome {
     let what = "steps before the loss is no number";
-    let measurement = Measurement::at_least(what, (step - 1) as f64, steps as f64);
+    let measurement = Measurement::at_least(what, taken as f64, steps as f64);
     Outcome::judge(check, measurement, || {
         (
             Level::Error,
-            format!("The loss is no number any more at step {step}: the rate is far too high."),
+            format!(
+                "The loss is no number any more at step {}: the rate is far too high.",
+                taken + 1
+            ),
             lower_the_rate(),
         )
     })

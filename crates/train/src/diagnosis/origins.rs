@@ -1,5 +1,7 @@
 //! Where the weights come from, and whether those from a file look trained.
 
+use std::collections::BTreeSet;
+
 use super::{
     check::Check,
     finding::{Level, Measurement, Outcome, Remedy, percent},
@@ -12,6 +14,27 @@ pub enum Origin {
     File,
     /// An initializer.
     New,
+}
+
+/// The blocks that start from an initializer; all others start from a file.
+#[derive(Debug, Clone, Default)]
+pub struct NewBlocks(BTreeSet<String>);
+
+impl NewBlocks {
+    /// Those of these parameters, `conv5_1.weight` or `fc8.bias`.
+    pub fn of(parameters: &[String]) -> Self {
+        Self(parameters.iter().map(|parameter| block_of(parameter).to_owned()).collect())
+    }
+
+    /// Where a block starts from.
+    pub fn origin(&self, block: &str) -> Origin {
+        if self.0.contains(block) { Origin::New } else { Origin::File }
+    }
+}
+
+/// `conv5` of `conv5_1` and `conv5_1.weight`, `fc6` of `fc6.bias`.
+pub(crate) fn block_of(name: &str) -> &str {
+    name.split(['_', '.']).next().unwrap_or(name)
 }
 
 /// A layer's weights in a few numbers.
@@ -82,7 +105,7 @@ impl LayerWeights {
 
     /// `conv4` of `conv4_2`.
     pub(crate) fn block(&self) -> &str {
-        self.name.split('_').next().unwrap_or(&self.name)
+        block_of(&self.name)
     }
 
     /// Whether its values look like an initializer's draw: uniform, or normal with no bias.

@@ -27,6 +27,8 @@ pub struct StageRate<'a> {
     pub name: &'a str,
     /// The layers that learn.
     pub trainable: &'a BTreeSet<String>,
+    /// Whether the head learns alone at first, and the base is opened block by block.
+    pub unfreezes: bool,
     /// Who moves them.
     pub optimizer: &'a OptimizerConfig,
     /// What the rate of each layer is multiplied by.
@@ -79,7 +81,10 @@ pub fn base_rate(stages: &[StageRate<'_>], layers: &[LayerWeights]) -> Outcome {
         let is_random = |layer: &LayerWeights| {
             layer.origin == Origin::New && !trained.contains(layer.name.as_str())
         };
-        let head = if layers.iter().any(is_random) { Head::Random } else { Head::Trained };
+        let is_trained_first =
+            |layer: &LayerWeights| stage.unfreezes && stage.trainable.contains(&layer.name);
+        let is_random_head = |layer: &LayerWeights| is_random(layer) && !is_trained_first(layer);
+        let head = if layers.iter().any(is_random_head) { Head::Random } else { Head::Trained };
         if moves_by_its_rate(stage.optimizer) {
             for block in opened {
                 let factor = stage.factors.of(block.layers[0]);
@@ -241,6 +246,7 @@ mod tests {
             .map(|(stage, trainable)| StageRate {
                 name: &stage.name,
                 trainable,
+                unfreezes: stage.unfreeze.is_some(),
                 optimizer: &stage.optimizer,
                 factors: stage.rate_factors(&network),
             })
@@ -304,6 +310,16 @@ mod tests {
     #[test]
     fn a_head_that_was_trained_before_makes_it_a_warning() {
         let outcome = judged("two-stage", |recipe| set_adam(recipe, 1, 1e-3));
+        let finding = outcome.finding().unwrap();
+        assert_eq!(finding.level, Level::Warning);
+        assert!(finding.verdict.contains("trained before"), "{}", finding.verdict);
+    }
+
+    #[test]
+    fn a_head_that_learns_alone_at_first_makes_it_a_warning_too() {
+        let outcome = judged("naive", |recipe| {
+            recipe.stages[0].unfreeze = Some(toml::from_str("every_epochs = 1").unwrap());
+        });
         let finding = outcome.finding().unwrap();
         assert_eq!(finding.level, Level::Warning);
         assert!(finding.verdict.contains("trained before"), "{}", finding.verdict);

@@ -6,7 +6,7 @@ use super::{
     Counts,
     check::Check,
     finding::Outcome,
-    steps::BlockOrigin,
+    origins::NewBlocks,
     watch::{EpochsSeen, fold_trend, of_epoch},
 };
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
 pub struct RunContext {
     /// What is minimized.
     pub loss: LossKind,
-    /// Whether the backbone is from a file.
-    pub backbone: BlockOrigin,
+    /// What starts from an initializer.
+    pub new_blocks: NewBlocks,
     /// Of all images.
     pub counts: Counts,
     /// Whether one model goes through all folds.
@@ -75,10 +75,10 @@ pub fn of_records(records: &[Record], context: &RunContext) -> Vec<Outcome> {
 }
 
 fn of_stage(stage: &StageRecords<'_>, context: &RunContext) -> Vec<Outcome> {
-    let RunContext { loss, backbone, counts, .. } = context;
+    let RunContext { loss, new_blocks, counts, .. } = context;
     match (stage.epochs.as_slice(), stage.healths.last()) {
         (epochs @ [.., _], Some(health)) => {
-            of_epoch(&EpochsSeen { epochs, health, loss: *loss, backbone: *backbone, counts })
+            of_epoch(&EpochsSeen { epochs, health, loss: *loss, new_blocks, counts })
         }
         _ => Vec::new(),
     }

@@ -3,6 +3,7 @@
 use super::{
     check::Check,
     finding::{Level, Measurement, Outcome, Remedy, lower_the_rate, percent},
+    origins::Origin,
 };
 use crate::run::BlockStep;
 
@@ -19,19 +20,10 @@ const THROWN: f64 = 0.1;
 /// A gradient shorter than this does not move anything.
 const VANISHED: f64 = 1e-10;
 
-/// What a block starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BlockOrigin {
-    /// Pretrained.
-    File,
-    /// Initial values.
-    New,
-}
-
 /// Finds a block that a step moves too far: the pretrained ones first.
-pub fn update_ratio(steps: &[(BlockOrigin, BlockStep)]) -> Outcome {
+pub fn update_ratio(steps: &[(Origin, BlockStep)]) -> Outcome {
     let check = Check::UpdateRatio;
-    let over = |(origin, step): &(BlockOrigin, BlockStep)| step.update_ratio / limit(*origin);
+    let over = |(origin, step): &(Origin, BlockStep)| step.update_ratio / limit(*origin);
     let worst = steps.iter().max_by(|a, b| over(a).total_cmp(&over(b)));
     let Some((origin, step)) = worst else {
         return Outcome::skipped(check, "no step was taken");
@@ -40,10 +32,8 @@ pub fn update_ratio(steps: &[(BlockOrigin, BlockStep)]) -> Outcome {
     let measurement = Measurement::at_most(what, step.update_ratio, limit(*origin));
     Outcome::judge(check, measurement, || {
         let (level, words) = match origin {
-            BlockOrigin::File => {
-                (Level::Error, "and what its pretrained weights knew is gone soon")
-            }
-            BlockOrigin::New => (Level::Warning, "which throws its new weights about"),
+            Origin::File => (Level::Error, "and what its pretrained weights knew is gone soon"),
+            Origin::New => (Level::Warning, "which throws its new weights about"),
         };
         (
             level,
@@ -57,10 +47,10 @@ pub fn update_ratio(steps: &[(BlockOrigin, BlockStep)]) -> Outcome {
     })
 }
 
-fn limit(origin: BlockOrigin) -> f64 {
+fn limit(origin: Origin) -> f64 {
     match origin {
-        BlockOrigin::File => RUINOUS,
-        BlockOrigin::New => THROWN,
+        Origin::File => RUINOUS,
+        Origin::New => THROWN,
     }
 }
 
@@ -70,7 +60,7 @@ pub(super) fn has_no_gradient(step: &BlockStep) -> bool {
 }
 
 /// Finds a trained block that no gradient reaches.
-pub fn gradient_norm(steps: &[(BlockOrigin, BlockStep)]) -> Outcome {
+pub fn gradient_norm(steps: &[(Origin, BlockStep)]) -> Outcome {
     let check = Check::GradientNorm;
     let least = steps.iter().min_by(|(_, a), (_, b)| a.gradient_norm.total_cmp(&b.gradient_norm));
     let Some((_, step)) = least else {
@@ -96,18 +86,18 @@ mod tests {
     use super::*;
 
     fn step(
-        origin: BlockOrigin,
+        origin: Origin,
         block: &str,
         gradient_norm: f64,
         update_ratio: f64,
-    ) -> (BlockOrigin, BlockStep) {
+    ) -> (Origin, BlockStep) {
         let block = block.to_owned();
         (origin, BlockStep { block, gradient_norm, weight_norm: 1.0, update_ratio })
     }
 
     #[test]
     fn pretrained_blocks_bear_less_than_new_ones() {
-        use BlockOrigin::{File, New};
+        use Origin::{File, New};
         let sound = [step(File, "conv5", 1.0, 0.03), step(New, "fc6", 1.0, 0.09)];
         assert!(update_ratio(&sound).finding().is_none());
         let wrecked = [step(File, "conv5", 1.0, 0.05), step(New, "fc6", 1.0, 0.09)];
@@ -122,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_block_without_a_gradient_is_named() {
-        use BlockOrigin::New;
+        use Origin::New;
         let steps = [step(New, "fc6", 0.0, 0.0), step(New, "fc8", 1.0, 0.01)];
         assert!(gradient_norm(&steps).finding().unwrap().verdict.contains("fc6"));
         assert!(gradient_norm(&steps[1..]).finding().is_none());

@@ -7,7 +7,8 @@ use super::{
     drift::similar_features,
     finding::{Level, Measurement, Outcome, Remedy, percent},
     flat_loss,
-    steps::{BlockOrigin, gradient_norm, update_ratio},
+    origins::NewBlocks,
+    steps::{gradient_norm, update_ratio},
 };
 use crate::{
     loss::LossKind,
@@ -30,8 +31,8 @@ pub struct EpochsSeen<'a> {
     pub health: &'a HealthRecord,
     /// What is minimized.
     pub loss: LossKind,
-    /// Whether the backbone is from a file.
-    pub backbone: BlockOrigin,
+    /// What starts from an initializer.
+    pub new_blocks: &'a NewBlocks,
     /// Of the training images.
     pub counts: &'a Counts,
 }
@@ -42,16 +43,10 @@ pub struct EpochsSeen<'a> {
 ///
 /// If there is no epoch.
 pub fn of_epoch(seen: &EpochsSeen<'_>) -> Vec<Outcome> {
-    let EpochsSeen { epochs, health, loss, backbone, counts } = *seen;
+    let EpochsSeen { epochs, health, loss, new_blocks, counts } = *seen;
     let last = epochs.last().expect("an epoch has ended");
-    let steps: Vec<_> = health
-        .blocks
-        .iter()
-        .map(|step| {
-            let is_base = step.block.starts_with("conv");
-            (if is_base { backbone } else { BlockOrigin::New }, step.clone())
-        })
-        .collect();
+    let steps: Vec<_> =
+        health.blocks.iter().map(|step| (new_blocks.origin(&step.block), step.clone())).collect();
     let mut outcomes = vec![
         match loss {
             LossKind::CrossEntropy => {
@@ -235,8 +230,8 @@ mod tests {
 
     fn found(epochs: &[EpochRecord], health: &HealthRecord, loss: LossKind) -> Vec<Check> {
         let counts = Counts::of(&[0, 1, 2, 3], 4);
-        let backbone = BlockOrigin::File;
-        let seen = EpochsSeen { epochs, health, loss, backbone, counts: &counts };
+        let new_blocks = NewBlocks::of(&["fc6.weight".to_owned(), "fc8.weight".to_owned()]);
+        let seen = EpochsSeen { epochs, health, loss, new_blocks: &new_blocks, counts: &counts };
         let outcomes = of_epoch(&seen);
         outcomes.iter().filter_map(|outcome| outcome.finding().map(|f| f.check)).collect()
     }

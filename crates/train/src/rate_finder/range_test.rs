@@ -4,7 +4,7 @@ use super::{Curve, End, RateRange, Report};
 use crate::{
     Error, progress,
     recipe::Recipe,
-    training::{Config, FirstSteps, Interrupt, Materials, plan},
+    training::{Config, FirstStep, FirstSteps, Interrupt, Materials, plan},
 };
 
 /// Which stage of a recipe.
@@ -56,7 +56,7 @@ fn refuse_lost_picture(config: &Config) -> Result<(), Error> {
 /// # Errors
 ///
 /// [`Error::UnknownStage`], [`Error::Output`] if the picture would have no place, what would keep the run from starting, and
-/// [`Error::InterruptedRangeTest`] after Ctrl-C.
+/// [`Error::InterruptedTrial`] after Ctrl-C.
 pub fn find_rate(
     config: &Config,
     stage: &StageChoice,
@@ -80,11 +80,11 @@ pub fn find_rate(
             plan.stage.name
         );
     }
-    let steps = FirstSteps { config, materials: &materials, plan, number, interrupt };
+    let steps = FirstSteps::new(config, &materials, plan, number, &network, interrupt)?;
     let progress = progress::bar(&format!("stage {}", plan.stage.name));
     progress.set_length(range.steps() as u64);
     let mut curve = Curve::default();
-    steps.take(network, range.rates(), |learning_rate, loss| {
+    steps.take(&mut network, range.rates(), |learning_rate, FirstStep { loss, .. }| {
         progress.set_message(format!("rate {learning_rate:.1e}, loss {loss:.4},"));
         progress.inc(1);
         curve.push(learning_rate, loss)
@@ -93,7 +93,7 @@ pub fn find_rate(
     let report = Report {
         recipe: config.recipe_name.clone(),
         stage: plan.stage.name.clone(),
-        fold: steps.fold(),
+        fold: steps.fold().index,
         seed: config.seed,
         images_per_step: config.recipe.batch_size.get() * plan.stage.accumulate.get(),
         range,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Error,
-    diagnosis::{self, BesideBaseline, Counts, Diagnosis, Level, Outcome, RunContext},
+    diagnosis::{self, BesideBaseline, Counts, Diagnosis, Level, NewBlocks, Outcome, RunContext},
     features::FeatureFile,
     folds::Fold,
     loss::Objective,
@@ -234,7 +234,7 @@ fn beside_baseline(folder: &RunFolder, records: &[Record]) -> Vec<BesideBaseline
 fn context(config: &Config, materials: &Materials) -> RunContext {
     RunContext {
         loss: config.recipe.loss,
-        backbone: materials.start.backbone(),
+        new_blocks: NewBlocks::of(&materials.start.initial.new),
         counts: Counts::of(&materials.labels, materials.prepared.identities().len()),
         is_one_model: !config.recipe.fresh_model_per_fold,
     }

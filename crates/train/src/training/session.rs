@@ -34,8 +34,8 @@ impl<'a> Session<'a> {
         let is_of_stage = |other: &&EpochRecord| other.stage == epoch.stage;
         let epochs: Vec<EpochRecord> =
             before.iter().filter(is_of_stage).chain([epoch]).cloned().collect();
-        let RunContext { loss, backbone, ref counts, .. } = *context;
-        let seen = EpochsSeen { epochs: &epochs, health, loss, backbone, counts };
+        let RunContext { loss, ref new_blocks, ref counts, .. } = *context;
+        let seen = EpochsSeen { epochs: &epochs, health, loss, new_blocks, counts };
         for outcome in of_epoch(&seen) {
             let Some(finding) = outcome.finding() else { continue };
             let place = (epoch.fold, epoch.stage.clone(), finding.check);

@@ -140,7 +140,7 @@ impl StageRun<'_> {
     }
 
     /// What the base rate is multiplied by at each step.
-    fn rates(&self) -> Result<Rates, Error> {
+    pub(super) fn rates(&self) -> Result<Rates, Error> {
         Ok(self.plan.stage.rates(self.fold.train.len(), self.experiment.recipe.batch_size)?)
     }
 
@@ -179,7 +179,14 @@ impl StageRun<'_> {
             let at = &stage_state.progress;
             let base = at.learning_rate * rates.factor(at.step + 1);
             let learning_rates = LearningRates { base, factors: &factors };
-            let loss = self.step(network, cut, stage_state, learning_rates, images, &labels)?;
+            let loss = if at.steps == 0 {
+                let (loss, blocks) =
+                    self.watched_step(network, cut, stage_state, learning_rates, images, &labels)?;
+                stage_state.progress.blocks = blocks;
+                loss
+            } else {
+                self.step(network, cut, stage_state, learning_rates, images, &labels)?.loss
+            };
             let at = &stage_state.progress;
             progress.set_message(format!("loss {:.4}", at.running.loss()));
             progress.inc(indices.len() as u64);

@@ -8,7 +8,7 @@ use super::{
     Config, WeightsChoice,
     initial_weights::{InitialWeights, initial_weights},
 };
-use crate::{Error, diagnosis::BlockOrigin, run::WeightsSummary};
+use crate::{Error, run::WeightsSummary};
 
 /// What every fold starts from.
 pub(crate) struct Start {
@@ -80,12 +80,6 @@ impl Start {
                 layers(&self.initial.unused)
             );
         }
-    }
-
-    /// Whether the backbone is from a file.
-    pub(crate) fn backbone(&self) -> BlockOrigin {
-        let is_new = self.initial.new.iter().any(|name| name.starts_with("conv"));
-        if is_new { BlockOrigin::New } else { BlockOrigin::File }
     }
 
     /// A model with the initial weights.

@@ -1,9 +1,9 @@
 //! One step of a stage: gradients of one batch or of several, and what the optimizer makes of them.
 
-use std::num::NonZeroUsize;
+use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use candle_core::Tensor;
-use model::{Accumulation, Cut, Mode, Vgg16};
+use model::{Accumulation, Cut, Gradient, Mode, Vgg16};
 
 use super::{stage::StageRun, state::StageState, streams::Stream, watch::BeforeStep};
 use crate::{
@@ -11,11 +11,38 @@ use crate::{
     loss::Targets,
     mixup::{Mixing, StepSeed},
     optimizer::LearningRates,
+    run::BlockStep,
 };
 
+/// A step that was taken.
+pub(crate) struct Step {
+    /// Mean over its images, before it.
+    pub(crate) loss: f32,
+    /// By which the weights were moved.
+    gradients: BTreeMap<String, Gradient>,
+}
+
 impl StageRun<'_> {
-    /// Moves the weights by the gradient of these images' loss, and gives that loss, the mean over
-    /// them before the step.
+    /// Takes a step, and gives its loss and what it did to each block that learns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`step`](Self::step).
+    pub(crate) fn watched_step(
+        &self,
+        network: &Vgg16,
+        cut: Cut,
+        stage_state: &mut StageState,
+        learning_rates: LearningRates<'_>,
+        images: &Tensor,
+        labels: &[u32],
+    ) -> Result<(f32, Vec<BlockStep>), Error> {
+        let before = BeforeStep::of(network)?;
+        let step = self.step(network, cut, stage_state, learning_rates, images, labels)?;
+        Ok((step.loss, before.compare(network, &step.gradients)?))
+    }
+
+    /// Moves the weights by the gradient of these images' loss.
     ///
     /// # Errors
     ///
@@ -28,7 +55,7 @@ impl StageRun<'_> {
         learning_rates: LearningRates<'_>,
         images: &Tensor,
         labels: &[u32],
-    ) -> Result<f32, Error> {
+    ) -> Result<Step, Error> {
         let StageState { progress: at, optimizer, average, .. } = stage_state;
         let (epoch, step) = (at.epoch, at.step + 1);
         let mut running = at.running.clone();
@@ -59,11 +86,7 @@ impl StageRun<'_> {
             loss_sum += f64::from(value) * labels.len() as f64;
         }
         let gradients = gradients.take()?;
-        let before = (at.steps == 0).then(|| BeforeStep::of(network)).transpose()?;
         optimizer.step(&network.variables(), &gradients, learning_rates)?;
-        if let Some(before) = before {
-            at.blocks = before.compare(network, &gradients)?;
-        }
         if let Some(average) = average {
             average.after_step(&network.variables())?;
         }
@@ -71,7 +94,8 @@ impl StageRun<'_> {
         at.step = step;
         at.steps += 1;
         #[expect(clippy::cast_possible_truncation, reason = "losses are f32")]
-        Ok((loss_sum / labels.len() as f64) as f32)
+        let loss = (loss_sum / labels.len() as f64) as f32;
+        Ok(Step { loss, gradients })
     }
 
     /// Another one for each batch of each step.

@@ -7,16 +7,11 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 use model::{Gradient, Vgg16};
 
-use crate::{Error, optimizer::squared_norm, run::BlockStep};
+use crate::{Error, diagnosis::block_of, optimizer::squared_norm, run::BlockStep};
 
 /// Elements of a parameter that are looked at to measure a step: as many as tell its length to a
 /// percent, where fc6 has a hundred million.
 const SAMPLE: usize = 1 << 16;
-
-/// The trainable parameters as they are, to be compared with what a step makes of them.
-pub(crate) fn before_step(network: &Vgg16) -> Result<BeforeStep, Error> {
-    BeforeStep::of(network)
-}
 
 /// Trainable parameters as they were before a step, by sample.
 pub(crate) struct BeforeStep {
@@ -41,7 +36,7 @@ impl BeforeStep {
     ) -> Result<Vec<BlockStep>, Error> {
         let mut blocks: Vec<(String, Sums)> = Vec::new();
         for (name, var) in network.variables() {
-            let block = block(name);
+            let block = block_of(name);
             if blocks.last().is_none_or(|(last, _)| last != block) {
                 blocks.push((block.to_owned(), Sums::default()));
             }
@@ -72,11 +67,6 @@ struct Sums {
     weights: f64,
     updates: f64,
     gradients: f64,
-}
-
-/// `conv5` of `conv5_1.weight`, `fc6` of `fc6.bias`.
-fn block(parameter: &str) -> &str {
-    parameter.split(['_', '.']).next().unwrap_or(parameter)
 }
 
 /// Elements of a parameter at even distances.
@@ -126,14 +116,6 @@ impl Units {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn blocks_are_those_of_vgg() {
-        assert_eq!(
-            ["conv5_1.weight", "fc6.bias", "fc8.weight"].map(block),
-            ["conv5", "fc6", "fc8"]
-        );
-    }
 
     #[test]
     fn a_unit_is_dead_that_no_image_wakes() {

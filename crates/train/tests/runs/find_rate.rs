@@ -64,7 +64,7 @@ fn what_cannot_be_tested_is_refused_beforehand() {
     let stopped = Interrupt::default();
     stopped.raise();
     let error = find_rate(&config, &StageChoice::First, range, &stopped).unwrap_err();
-    assert!(matches!(error, Error::InterruptedRangeTest) && !error.is_usage());
+    assert!(matches!(error, Error::InterruptedTrial) && !error.is_usage());
     config.out = bench.path("data/rates.svg");
     let error = find_rate(&config, &StageChoice::First, range, &stopped).unwrap_err();
     assert!(matches!(error, Error::Output { .. }), "{error}");
