@@ -37,7 +37,7 @@ SIGNS_OF_A_WRECKED_BASE = {
 SIGNS_OF_BLINDNESS = {
     "value-range", "mean-subtraction", "constant-images", "feature-spread", "presentation",
     "frozen-baseline", "channel-order", "overfit-batch", "collapse", "gray-images", "near-duplicates",
-    "duplicates", "initial-loss", "dead-units", "gradient-norm",
+    "duplicates", "initial-loss", "dead-units", "gradient-norm", "loose-frames",
 }  # fmt: skip
 
 
@@ -77,6 +77,7 @@ SETUPS = [
     Setup("means subtracted twice", {"mean-subtraction"}, SIGNS_OF_BLINDNESS, faces="subtracted"),
     Setup("all photographs alike", {"constant-images"}, SIGNS_OF_BLINDNESS, faces="constant"),
     Setup("no color", {"gray-images"}, faces="gray"),
+    Setup("whole frames, of which the face fills the middle", {"loose-frames"}, faces="whole"),
     Setup("labels shuffled", {"frozen-baseline"}, {"near-duplicates"}, faces="shuffled"),
     Setup("copies of every tenth photograph", {"duplicates"}, {"near-duplicates"}, faces="copied"),
     Setup("the same, encoded anew", {"duplicates"}, {"near-duplicates"}, faces="encoded"),
@@ -238,16 +239,21 @@ class Bench:
         prepared = self.out / f"{kind}-prepared"
         if not prepared.exists():
             faces = self.given.faces
-            if kind != "sound":
+            side, crop = self.given.side, self.given.crop
+            if kind == "whole":
+                # As many pixels of the face as in the crop, and all that is around it.
+                share = 1.0 if crop == "whole" else float(crop.removeprefix("center="))
+                side, crop = round(side / share), "whole"
+            elif kind != "sound":
                 faces = self.out / f"{kind}-faces"
                 shutil.rmtree(faces, ignore_errors=True)
                 break_faces(kind, self.given.faces, self.people, faces)
             options = ["--min-faces", 6 if kind == "crowd" else self.given.min_faces]
-            options += ["--side", self.given.side, "--crop", self.given.crop]
+            options += ["--side", side, "--crop", crop]
             done = self.run("prepare", "--faces", faces, "--out", prepared, *options)
             if done.returncode != 0:
                 sys.exit(done.stderr)
-            if kind != "sound":
+            if faces != self.given.faces:
                 shutil.rmtree(faces)
         return prepared
 

@@ -9,10 +9,10 @@ use preprocess::{Normalization, Prepared, View, read_batch};
 use super::{
     Check, Counts, Features, LayerWeights, Origin, Outcome, PixelStatistics, Presentation,
     ProbeImages, Recognition, Rival, StageRate, base_rate, channel_order, clipped_loss,
-    constant_images, coverage, duplicates, feature_spread, from_file, frozen_baseline, gray_images,
-    head_size, imbalance, initializer_like, mean_subtraction, model_per_fold, monitors,
-    presentation, probe, probe_images, random_base, recognize, small_identities, validation_reuse,
-    value_range,
+    constant_images, coverage, duplicates, feature_spread, framing, from_file, frozen_baseline,
+    gray_images, head_size, imbalance, initializer_like, loose_frames, mean_subtraction,
+    model_per_fold, monitors, presentation, probe, probe_images, random_base, recognize,
+    small_identities, validation_reuse, value_range,
 };
 use crate::{Error, folds::Fold, numpy_random::NumpyRandom, recipe::Recipe};
 
@@ -101,7 +101,7 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
 }
 
 /// Runs some hundred photographs through the frozen base, and some of them or all in two or three
-/// other presentations.
+/// other presentations, and their central parts.
 ///
 /// # Errors
 ///
@@ -116,33 +116,42 @@ pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>
         } else {
             "nobody has two photographs"
         };
-        let checks = [Check::FeatureSpread, Check::FrozenBaseline, Check::Presentation];
+        let checks =
+            [Check::FeatureSpread, Check::FrozenBaseline, Check::Presentation, Check::LooseFrames];
         return Ok(checks.map(|check| Outcome::skipped(check, why)).into());
     }
     let largest = pixel_statistics(beginning)?.largest;
     let [in_use, reversed, scaled, both] = Presentation::candidates(largest);
-    let features = |images: &ProbeImages, shown| {
+    let recognition = |images: &ProbeImages, view, shown| {
         let Beginning { prepared, normalization, .. } = *beginning;
-        probe::features(network, prepared, normalization, images, shown)
+        let features = probe::features(network, prepared, normalization, images, view, shown)?;
+        Ok::<_, Error>((recognize(&features, &images.labels)?, features))
     };
     tracing::info!("showing {} photographs to the frozen base", images.indices.len());
-    let used = features(&images, in_use)?;
-    let recognized = recognize(&used, &images.labels)?;
+    let (recognized, used) = recognition(&images, View::Plain, in_use)?;
     let mut outcomes = vec![feature_spread(&used)?, baseline(&used, &images, &recognized)?];
-    tracing::info!("showing them to it in other presentations");
+    tracing::info!("showing them to it in other ways");
     let places = images.first_look();
     let some = images.at(&places);
     let some_recognized = recognize(&used.at(&places), &some.labels)?;
-    let rival = |shown| -> Result<Rival, Error> {
-        let held_against = |in_use: &Recognition, images: &ProbeImages| {
-            let recognition = recognize(&features(images, shown)?, &images.labels)?;
-            Ok(Rival { shown, in_use: in_use.clone(), recognition })
-        };
-        let rival = held_against(&some_recognized, &some)?;
-        if rival.is_worth_a_look() && places.len() < images.indices.len() {
-            return held_against(&recognized, &images);
+    // Another way to show them, held against the one in use: on some, and on all if it is worth it.
+    let beside = |view, shown, is_worth_a_look: &dyn Fn(&Recognition, &Recognition) -> bool| {
+        let (other, _) = recognition(&some, view, shown)?;
+        if is_worth_a_look(&some_recognized, &other) && places.len() < images.indices.len() {
+            let (other, _) = recognition(&images, view, shown)?;
+            return Ok((recognized.clone(), other));
         }
-        Ok(rival)
+        Ok::<_, Error>((some_recognized.clone(), other))
+    };
+    let rival = |shown| -> Result<Rival, Error> {
+        let rival = |in_use: &Recognition, recognition: &Recognition| Rival {
+            shown,
+            in_use: in_use.clone(),
+            recognition: recognition.clone(),
+        };
+        let (used, other) =
+            beside(View::Plain, shown, &|used, other| rival(used, other).is_worth_a_look())?;
+        Ok(rival(&used, &other))
     };
     let mut rivals = vec![rival(reversed)?, rival(scaled)?];
     // Where another scale is no better, it is not so with other channels either.
@@ -150,6 +159,8 @@ pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>
         rivals.push(rival(both)?);
     }
     outcomes.push(presentation(&rivals));
+    let (whole, central) = beside(framing::central(), in_use, &framing::is_worth_a_look)?;
+    outcomes.push(loose_frames(&whole, &central));
     Ok(outcomes)
 }
 

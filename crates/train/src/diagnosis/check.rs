@@ -67,6 +67,8 @@ pub enum Check {
     ValidationReuse,
     /// A schedule that watches the training images.
     Monitors,
+    /// Faces that fill little of the images.
+    LooseFrames,
     /// People with fewer photographs than folds.
     SmallIdentities,
     /// One person has much of the photographs.
@@ -79,7 +81,7 @@ pub enum Check {
 
 impl Check {
     /// All of them, by rank.
-    pub const ALL: [Self; 34] = {
+    pub const ALL: [Self; 35] = {
         use Check as C;
         [
             C::BaseRate,
@@ -112,6 +114,7 @@ impl Check {
             C::NearDuplicates,
             C::ValidationReuse,
             C::Monitors,
+            C::LooseFrames,
             C::SmallIdentities,
             C::Imbalance,
             C::HeadSize,
@@ -137,7 +140,11 @@ impl Check {
             C::FlatLoss | C::Overfitting | C::FoldTrend | C::BaselineBeaten => {
                 "it needs epochs, and `train` looks at it"
             }
-            C::FeatureSpread | C::Presentation | C::FrozenBaseline | C::NearDuplicates => {
+            C::FeatureSpread
+            | C::Presentation
+            | C::FrozenBaseline
+            | C::LooseFrames
+            | C::NearDuplicates => {
                 "it needs the network to look at photographs, as `diagnose` does"
             }
             C::DeadUnits => "the head has no hidden layer, or no step was taken",

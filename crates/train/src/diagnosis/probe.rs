@@ -100,7 +100,7 @@ fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
     (0..taken).map(move |place| place * count / taken)
 }
 
-/// The base's features of images, shown in a certain way.
+/// The base's features of a view of images, shown in a certain way.
 ///
 /// # Shapes
 ///
@@ -114,13 +114,14 @@ pub(crate) fn features(
     prepared: &Prepared,
     normalization: Normalization,
     images: &ProbeImages,
+    view: View<'_>,
     shown: Presentation,
 ) -> Result<Features, Error> {
     let side_px = prepared.side_px();
     let pool5 = network.architecture().cut_after("pool5")?;
     let mut values = Vec::new();
     for indices in images.indices.chunks(BATCH) {
-        let mut batch = read_batch(prepared, indices, normalization, View::Plain)?;
+        let mut batch = read_batch(prepared, indices, normalization, view)?;
         if shown != Presentation::AS_GIVEN {
             shown.apply(&mut batch, side_px * side_px, normalization.bgr_means());
         }
