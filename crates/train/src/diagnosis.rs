@@ -61,6 +61,7 @@ pub use recognition::{Recognition, recognize};
 pub use rival::{Rival, presentation};
 pub use run::{RunContext, of_records};
 pub use similarity::Features;
+pub(crate) use similarity::products;
 pub use steps::{gradient_norm, update_ratio};
 pub(crate) use text::finding_line;
 pub use text::{text, verdict_line};

@@ -3,18 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Beginning, Check, Diagnosis, Features, Outcome, cheap, first_steps::first_steps,
-    near_duplicates, probes,
+    Beginning, Check, Diagnosis, Outcome, cheap, first_steps::first_steps, near_duplicates, probes,
 };
 use model::Vgg16;
 
 use crate::{
     Error,
-    training::{Config, Interrupt, Materials, StagePlan, kept_pool5, plan},
+    training::{
+        BaseFeatures, Config, Interrupt, Materials, StagePlan, all_features, kept_pool5, plan,
+    },
 };
-
-/// Numbers of features that are compared in memory, of which it takes up to three times 4 bytes each.
-const MOST_FEATURES: usize = 1 << 28;
 
 /// How much a diagnosis may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +33,7 @@ pub enum Depth {
 /// [`Error::Weights`], [`Error::Model`], [`Error::Recipe`], [`Error::Device`]; and
 /// [`Error::InterruptedTrial`] after Ctrl-C.
 pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<Diagnosis, Error> {
-    let materials = Materials::open(config)?;
+    let materials = Materials::open(config, BaseFeatures::Kept)?;
     let mut network = materials.start.network(&materials.device)?;
     let plans = plan(&config.recipe_name, &config.recipe, &mut network)?;
     let num_trained = materials.folds.iter().filter(|fold| config.is_selected(fold)).count();
@@ -60,15 +58,14 @@ pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<
 /// Near copies among the base's features of all photographs, where an earlier run has kept them.
 fn near(config: &Config, materials: &Materials, network: &Vgg16) -> Result<Outcome, Error> {
     let skipped = |why: &str| Ok(Outcome::skipped(Check::NearDuplicates, why));
-    let Some(file) = kept_pool5(config, materials, network)? else {
+    let Materials { prepared, start, labels, same_photographs, folds, .. } = materials;
+    let Some(file) = kept_pool5(config, prepared, start, network)? else {
         return skipped("it needs the base's features of all photographs, which a run keeps");
     };
-    if MOST_FEATURES < file.len() * file.shape().iter().product::<usize>() {
+    let Some(features) = all_features(&file)? else {
         return skipped("the base's features of all photographs are too many to hold in memory");
-    }
-    let all: Vec<usize> = (0..file.len()).collect();
-    let features = Features::new(file.read(&all)?, file.len());
-    near_duplicates(&features, &materials.labels, &materials.groups, &materials.folds)
+    };
+    near_duplicates(&features, labels, same_photographs, folds)
 }
 
 /// The checks that cost next to nothing, of a run whose materials are open and that trains so many

@@ -5,27 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     check::Check,
     finding::{Level, Measurement, Outcome, Remedy, percent},
-    similarity::{Features, products},
+    similarity::Features,
 };
-use crate::{Error, folds::Fold};
-
-/// The cosine of two images' pool5 features, less the mean over all images, below which they count
-/// as near copies in no set.
-///
-/// How near two people come depends on what of them is seen: with VGG16 for ImageNet and LFW's 311
-/// people, 14.7 million pairs, the closest two come to 0.723 in whole frames of 224 pixels, and to
-/// 0.844 in central squares of 0.6 at 96 pixels. So a near copy is above this *and* above the middle
-/// between [`STRANGERS`] and 1: 0.91 in the second set, where the copies have 0.948 and more, and
-/// other frames of one moment 0.908 and less. In the first the pairs above 0.85 are 9, all of one
-/// person: the same scene twice, cropped or encoded anew.
-const NEAR: f32 = 0.85;
-
-/// The share of images that may be part of a pair of two people that is nearer than what is taken for
-/// as near as two people come, one such pair at least: some photographs have the wrong name.
-const STRANGERS: f64 = 0.001;
-
-/// Pairs for each image, in the mean, from which on the base is blind rather than the images alike.
-const MOST_PAIRS: usize = 50;
+use crate::{Error, folds::Fold, near_copies::near_pairs};
 
 /// Any copy across a fold is worth a note.
 const SHARE: f64 = 0.0;
@@ -33,9 +15,6 @@ const SHARE: f64 = 0.0;
 /// From this share of validation photographs on it is worth a warning: it then moves accuracy by as much
 /// as a fold's standard error. Stratified folds of LFW's 311 people have 0.003.
 const WARNING_SHARE: f64 = 0.01;
-
-/// Images whose similarities to all others are computed at once.
-const CHUNK: usize = 256;
 
 /// Finds copies by groups: images of one group are copies of one photograph.
 ///
@@ -77,7 +56,7 @@ pub fn duplicates(labels: &[u32], groups: &[u32], folds: &[Fold]) -> Outcome {
     judge(check, leaked, folds, "a copy", &misnamed, remedy)
 }
 
-/// Finds near copies by the base's features: exact, over all pairs.
+/// Finds near copies by the base's features.
 ///
 /// # Shapes
 ///
@@ -106,89 +85,19 @@ pub fn near_duplicates(
         near[one].push(other);
         near[other].push(one);
     }
-    let mut leaked = 0;
-    let mut is_parted_group = false;
-    for fold in folds {
-        let trained: BTreeSet<usize> = fold.train.iter().copied().collect();
-        for &image in &fold.validation {
-            let copies: Vec<usize> =
-                near[image].iter().copied().filter(|copy| trained.contains(copy)).collect();
-            leaked += usize::from(!copies.is_empty());
-            is_parted_group |= copies.iter().any(|&copy| groups[copy] == groups[image]);
-        }
-    }
-    // Folds that part no group would part these pairs as before.
-    let remedy = if is_parted_group { keep_groups() } else { look_at_them() };
-    Ok(judge(check, leaked, folds, "a near copy", "", remedy))
-}
-
-/// All pairs of near copies, ascending, the lower image first; none where they are too many.
-fn near_pairs(
-    features: &Features,
-    labels: &[u32],
-    groups: &[u32],
-) -> Result<Option<Vec<(usize, usize)>>, Error> {
-    let images = features.images();
-    let matrix = features.centered().normalized().matrix()?;
-    let mut pairs = Vec::new();
-    let mut nearest_stranger = vec![-1.0_f32; images];
-    for start in (0..images).step_by(CHUNK) {
-        // Pairs with earlier images have been looked at from there.
-        let later = images - start;
-        let columns = matrix.narrow(0, start, later)?;
-        let rows = columns.narrow(0, 0, CHUNK.min(later))?;
-        let cosines = products(&rows, &columns)?;
-        for (row, cosines) in cosines.chunks_exact(later).enumerate() {
-            let one = start + row;
-            for (other, &cosine) in (start..).zip(cosines).skip(row + 1) {
-                if NEAR <= cosine {
-                    pairs.push((one, other, cosine));
-                }
-                // A photograph under two names says nothing of two people.
-                if labels[one] != labels[other] && groups[one] != groups[other] {
-                    for image in [one, other] {
-                        nearest_stranger[image] = nearest_stranger[image].max(cosine);
-                    }
-                }
-            }
-        }
-        if MOST_PAIRS * images < pairs.len() {
-            return Ok(None);
-        }
-    }
-    let near = f32::midpoint(strangers(nearest_stranger), 1.0);
-    Ok(Some(
-        pairs
-            .into_iter()
-            .filter(|pair| near <= pair.2)
-            .map(|(one, other, _)| (one, other))
-            .collect(),
-    ))
-}
-
-/// How near two people come, of how near each image comes to another person's; see [`STRANGERS`].
-fn strangers(mut nearest: Vec<f32>) -> f32 {
-    nearest.sort_by(|one, other| other.total_cmp(one));
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a part of a length"
-    )]
-    let pairs = (STRANGERS * nearest.len() as f64 / 2.0) as usize;
-    // Both images of a pair are among them.
-    nearest.get(2 * pairs.max(1)).copied().unwrap_or(-1.0)
+    let leaked: usize = folds
+        .iter()
+        .map(|fold| {
+            let trained: BTreeSet<usize> = fold.train.iter().copied().collect();
+            let has_copy = |image: &&usize| near[**image].iter().any(|it| trained.contains(it));
+            fold.validation.iter().filter(has_copy).count()
+        })
+        .sum();
+    Ok(judge(check, leaked, folds, "a near copy", "", keep_groups()))
 }
 
 fn keep_groups() -> Remedy {
     Remedy::command("--split grouped")
-}
-
-fn look_at_them() -> Remedy {
-    Remedy::advice(
-        "`--split grouped` keeps together what `prepare` takes for one photograph, and these pairs \
-         are alike to the base only: other frames of a scene, or copies cropped by more. Take one \
-         of each out of the folder of faces, or read accuracy with that in mind.",
-    )
 }
 
 fn judge(
@@ -222,6 +131,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::near_copies::tests::{features, people};
 
     fn fold(index: usize, train: &[usize], validation: &[usize]) -> Fold {
         Fold { index, train: train.to_vec(), validation: validation.to_vec() }
@@ -255,92 +165,6 @@ mod tests {
         assert!(matches!(duplicates(&[], &[], &[]), Outcome::Skipped { .. }));
     }
 
-    /// Orthogonal images, of which the last is `cosine` near the first.
-    fn features(cosine: f32) -> Features {
-        let images = 300;
-        let mut values = vec![0.0; images * images];
-        for image in 0..images - 1 {
-            values[image * images + image] = 1.0;
-        }
-        let last = (images - 1) * images;
-        values[last] = cosine;
-        values[last + images - 1] = (1.0 - cosine * cosine).sqrt();
-        Features::new(values, images)
-    }
-
-    /// Of two people in turn, no image a copy of another.
-    fn people() -> (Vec<u32>, Vec<u32>) {
-        ((0..300).map(|image| image % 2).collect(), (0..300).collect())
-    }
-
-    fn found(cosine: f32, labels: &[u32], groups: &[u32]) -> Vec<(usize, usize)> {
-        near_pairs(&features(cosine), labels, groups).unwrap().unwrap()
-    }
-
-    #[test]
-    fn near_copies_are_found_above_the_threshold_only() {
-        // The mean over images moves the cosine by less than the root of 1/300, here by 0.003. All
-        // are one person's, so that nobody else is near.
-        let (_, groups) = people();
-        assert_eq!(found(0.86, &[7; 300], &groups), [(0, 299)]);
-        assert_eq!(found(0.84, &[7; 300], &groups), []);
-    }
-
-    /// Three images of two people each near the first, by this cosine, and 297 far from all.
-    fn strangers_at(cosine: f32) -> (Features, Vec<u32>) {
-        let images = 300;
-        let mut values = vec![0.0; images * images];
-        for image in 0..images {
-            values[image * images + image] = 1.0;
-        }
-        for image in 1..3 {
-            values[image * images] = cosine;
-            values[image * images + image] = (1.0 - cosine * cosine).sqrt();
-        }
-        (Features::new(values, images), (0..300).collect())
-    }
-
-    #[test]
-    fn copies_are_nearer_than_two_people_come() {
-        // Images 1 and 2 are of two people and come as near to 0, of a third, as 0.9; so 0.95 is the
-        // least that makes a copy, and there is none.
-        let (features, labels) = strangers_at(0.9);
-        let groups = labels.clone();
-        assert_eq!(near_pairs(&features, &labels, &groups).unwrap().unwrap(), []);
-        // Known to be one photograph under three names, they say nothing of how near people come.
-        let copies: Vec<u32> = (0..300).map(|image| if image < 3 { 0 } else { image }).collect();
-        let pairs = near_pairs(&features, &labels, &copies).unwrap().unwrap();
-        assert_eq!(pairs, [(0, 1), (0, 2)]);
-    }
-
-    #[test]
-    fn one_photograph_under_two_names_hides_no_copies() {
-        // Images 0 and 299 are the pair.
-        let (labels, groups) = people();
-        assert_eq!(found(0.9, &labels, &groups), [(0, 299)]);
-        let mut nearest = vec![0.6; 3000];
-        nearest[..2].fill(0.99);
-        assert!((strangers(nearest.clone()) - 0.6).abs() < 1e-6);
-        nearest[..4].fill(0.98);
-        assert!((strangers(nearest) - 0.98).abs() < 1e-6);
-        assert!(strangers(Vec::new()) < 0.0);
-    }
-
-    #[test]
-    fn a_blind_base_sees_no_copies() {
-        // Two kinds of image, 100 of each alike.
-        let values = (0..200).flat_map(|image| if image < 100 { [1.0, 0.0] } else { [0.0, 1.0] });
-        let features = Features::new(values.collect(), 200);
-        let groups: Vec<u32> = (0..200).collect();
-        assert_eq!(
-            near_pairs(&features, &[0; 200], &groups).unwrap().map(|it| it.len()),
-            Some(9900)
-        );
-        let values = vec![[1.0, 0.0]; 199].into_iter().chain([[0.0, 1.0]]).flatten();
-        let features = Features::new(values.collect(), 200);
-        assert_eq!(near_pairs(&features, &[0; 200], &groups).unwrap(), None);
-    }
-
     #[test]
     fn near_copies_count_across_a_fold_only() {
         let all: Vec<usize> = (1..299).collect();
@@ -350,19 +174,5 @@ mod tests {
         assert!(found(across).finding().is_some());
         let together = fold(0, &all, &[0, 299]);
         assert!(found(together).finding().is_none());
-    }
-
-    #[test]
-    fn a_grouped_split_is_no_remedy_for_copies_of_other_groups() {
-        let all: Vec<usize> = (0..299).collect();
-        let remedy = |groups: &[u32]| {
-            let folds = [fold(0, &all, &[299])];
-            let outcome = near_duplicates(&features(0.99), &[7; 300], groups, &folds).unwrap();
-            outcome.finding().unwrap().remedy.clone()
-        };
-        let mut groups: Vec<u32> = (0..300).collect();
-        assert!(matches!(remedy(&groups), Remedy::Advice { .. }));
-        groups[299] = 0;
-        assert_eq!(remedy(&groups), keep_groups());
     }
 }

@@ -4,7 +4,7 @@ use super::{Curve, End, RateRange, Report};
 use crate::{
     Error, progress,
     recipe::Recipe,
-    training::{Config, FirstStep, FirstSteps, Interrupt, Materials, plan},
+    training::{BaseFeatures, Config, FirstStep, FirstSteps, Interrupt, Materials, plan},
 };
 
 /// Which stage of a recipe.
@@ -65,7 +65,7 @@ pub fn find_rate(
 ) -> Result<Report, Error> {
     let number = stage.number(&config.recipe_name, &config.recipe)?;
     refuse_lost_picture(config)?;
-    let materials = Materials::open(config)?;
+    let materials = Materials::open(config, BaseFeatures::Kept)?;
     materials.prepared.verify()?;
     materials.start.report();
     let mut network = materials.start.network(&materials.device)?;

@@ -9,6 +9,7 @@ use super::{
     Config, Inputs, Interrupt, Keep,
     checkpoints::{Checkpoints, checkpoint_path},
     fold::train_fold,
+    groups::BaseFeatures,
     materials::{Materials, features, kept_pool5},
     plan::plan,
     resume::Resume,
@@ -120,7 +121,7 @@ impl<'a> Experiment<'a> {
 /// weights, the recipe, the folds, the device and the output folder. Later, [`Error::Interrupted`],
 /// [`Error::NonFiniteLoss`], and what the disk and the device report; folds that are done are kept.
 pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
-    let materials = Materials::open(config)?;
+    let materials = Materials::open(config, BaseFeatures::Computed(interrupt))?;
     let Materials { prepared, folds, device, start, .. } = &materials;
     start.report();
     let mut network = start.network(device)?;
@@ -172,7 +173,7 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         warn(&before);
         let features = features(config, prepared, start, &plans, &network, interrupt)?;
         let experiment = Experiment {
-            pool5: kept_pool5(config, &materials, &network)?,
+            pool5: kept_pool5(config, prepared, start, &network)?,
             ..Experiment::new(config, &materials, features, interrupt)
         };
         let log =

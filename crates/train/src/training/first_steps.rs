@@ -48,7 +48,7 @@ impl<'a> FirstSteps<'a> {
         network: &Vgg16,
         interrupt: &'a Interrupt,
     ) -> Result<Self, Error> {
-        let kept = kept(config, materials, network, plan.cut)?;
+        let kept = kept(config, &materials.prepared, &materials.start, network, plan.cut)?;
         let features = kept.map(|file| (plan.cut, file)).into_iter().collect();
         let experiment = Experiment::new(config, materials, features, interrupt);
         let fold = &materials.folds[config.selected.first().copied().unwrap_or(0)];

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Config, Interrupt,
+    groups::{BaseFeatures, same_photographs, with_near_copies},
     plan::StagePlan,
     start::Start,
     steering::{Steered, steered},
@@ -28,7 +29,9 @@ pub(crate) struct Materials {
     pub(crate) prepared: Prepared,
     /// Of all images.
     pub(crate) labels: Vec<u32>,
-    /// Of all images: those of one group are near duplicates.
+    /// Of all images: those of one group are of one photograph, as `prepare` found them.
+    pub(crate) same_photographs: Vec<u32>,
+    /// Of all images: those of one group are near duplicates, which a grouped split does not part.
     pub(crate) groups: Vec<u32>,
     /// All of the split.
     pub(crate) folds: Vec<Fold>,
@@ -40,24 +43,39 @@ pub(crate) struct Materials {
 }
 
 impl Materials {
-    /// Opens and checks everything that can be before the network is there.
+    /// Opens and checks everything that can be before the network is there. A grouped split needs
+    /// features of all images first.
     ///
     /// # Errors
     ///
     /// [`Error::FoldOutOfRange`], [`Error::Preprocess`], [`Error::Folds`], [`Error::Device`],
-    /// [`Error::Data`], [`Error::Weights`], [`Error::Recipe`] or [`Error::Model`].
-    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
+    /// [`Error::Data`], [`Error::Weights`], [`Error::Recipe`] or [`Error::Model`]; of a grouped split
+    /// also those of computing features.
+    pub(crate) fn open(config: &Config, base_features: BaseFeatures<'_>) -> Result<Self, Error> {
         let prepared = Prepared::open(&config.data)?;
         let labels = prepared.labels();
-        let groups = groups(&prepared);
+        let same_photographs = same_photographs(&prepared);
         let split = Split {
             kind: config.recipe.split,
             num_folds: config.num_folds,
             repeats: config.repeats,
             seed: config.seed,
         };
-        let folds = split.folds(&labels, &groups)?;
+        let mut folds = split.folds(&labels, &same_photographs)?;
         check_selection(&config.selected, folds.len())?;
+        let device = config.device.open()?;
+        let start = Start::new(config, &prepared)?;
+        let mut groups = same_photographs.clone();
+        if split.kind == SplitKind::Grouped {
+            if prepared.manifest().counts.near_duplicates.is_none() {
+                tracing::warn!(
+                    "near duplicates are not known of this set, but only copies to the byte; \
+                     prepare it anew with `cargo xtask prepare`"
+                );
+            }
+            groups = with_near_copies(config, &prepared, &start, &device, &groups, base_features)?;
+            folds = split.folds(&labels, &groups)?;
+        }
         let mut is_steered_by_fold = false;
         for fold in folds.iter().filter(|fold| config.is_selected(fold)) {
             let Steered { fold, steering } =
@@ -71,16 +89,16 @@ impl Materials {
         if let Some(warning) = split.warning(&labels) {
             tracing::warn!("{warning}");
         }
-        if split.kind == SplitKind::Grouped && prepared.manifest().counts.near_duplicates.is_none()
-        {
-            tracing::warn!(
-                "near duplicates are not known of this set, and only copies to the byte are kept \
-                 on one side of a fold; prepare it anew with `cargo xtask prepare`"
-            );
-        }
-        let device = config.device.open()?;
-        let start = Start::new(config, &prepared)?;
-        Ok(Self { prepared, labels, groups, folds, is_steered_by_fold, device, start })
+        Ok(Self {
+            prepared,
+            labels,
+            same_photographs,
+            groups,
+            folds,
+            is_steered_by_fold,
+            device,
+            start,
+        })
     }
 
     /// SHA-256 of the groups of near duplicates, if there are any and the recipe goes by them. The
@@ -88,41 +106,12 @@ impl Materials {
     /// a version that looks for them otherwise.
     pub(crate) fn groups_sha256(&self, recipe: &Recipe) -> Option<String> {
         let goes_by_them = recipe.split == SplitKind::Grouped || recipe.inner_validation.is_some();
-        let has_any =
-            self.prepared.manifest().counts.near_duplicates.is_some_and(|count| count > 0);
+        let has_any = (0..).zip(&self.groups).any(|(image, group)| image != *group);
         (goes_by_them && has_any).then(|| {
             let bytes: Vec<u8> = self.groups.iter().flat_map(|group| group.to_le_bytes()).collect();
             hexadecimal(&Sha256::digest(&bytes))
         })
     }
-}
-
-/// Of each image the first that is of the same photograph: as `prepare` found them, or in a set of
-/// before it looked, those whose file is the same to the byte.
-fn groups(prepared: &Prepared) -> Vec<u32> {
-    match prepared.manifest().counts.near_duplicates {
-        Some(_) => near_duplicates(prepared),
-        None => same_files(prepared),
-    }
-}
-
-/// The groups of the manifest, which has copies to the byte among them.
-fn near_duplicates(prepared: &Prepared) -> Vec<u32> {
-    let images = prepared.manifest().images.iter().enumerate();
-    images
-        .map(|(index, image)| {
-            u32::try_from(image.duplicate_of.unwrap_or(index)).expect("fewer than 2^32 images")
-        })
-        .collect()
-}
-
-fn same_files(prepared: &Prepared) -> Vec<u32> {
-    let mut first: BTreeMap<&str, u32> = BTreeMap::new();
-    let images = prepared.manifest().images.iter();
-    (0_u32..)
-        .zip(images)
-        .map(|(index, image)| *first.entry(&image.sha256).or_insert(index))
-        .collect()
 }
 
 fn check_selection(selected: &[usize], folds: usize) -> Result<(), Error> {
@@ -145,16 +134,7 @@ pub(crate) fn features(
     network: &Vgg16,
     interrupt: &Interrupt,
 ) -> Result<BTreeMap<Cut, FeatureFile>, Error> {
-    let folder = features_folder(&config.data, config.features.as_deref());
-    if preprocess::lies_in(&folder, &config.data) {
-        return Err(Error::Output {
-            path: folder,
-            problem: "lies in the prepared set, which holds nothing but itself; choose another \
-                      --features-dir"
-                .to_owned(),
-        });
-    }
-    let cache = cache(config, &folder, prepared, start);
+    let cache = feature_cache(config, prepared, start)?;
     let mut cuts: Vec<Cut> = plans.iter().map(|plan| plan.cut).collect();
     cuts.sort_unstable();
     cuts.dedup();
@@ -169,10 +149,11 @@ pub(crate) fn features(
 /// Those of [`FeatureCache::kept`].
 pub(crate) fn kept_pool5(
     config: &Config,
-    materials: &Materials,
+    prepared: &Prepared,
+    start: &Start,
     network: &Vgg16,
 ) -> Result<Option<FeatureFile>, Error> {
-    kept(config, materials, network, network.architecture().cut_after("pool5")?)
+    kept(config, prepared, start, network, network.architecture().cut_after("pool5")?)
 }
 
 /// The features of all images at a cut, if there are any and an earlier run has kept them.
@@ -182,7 +163,8 @@ pub(crate) fn kept_pool5(
 /// Those of [`FeatureCache::kept`].
 pub(super) fn kept(
     config: &Config,
-    materials: &Materials,
+    prepared: &Prepared,
+    start: &Start,
     network: &Vgg16,
     cut: Cut,
 ) -> Result<Option<FeatureFile>, Error> {
@@ -190,7 +172,29 @@ pub(super) fn kept(
         return Ok(None);
     }
     let folder = features_folder(&config.data, config.features.as_deref());
-    cache(config, &folder, &materials.prepared, &materials.start).kept(network, cut)
+    cache(config, &folder, prepared, start).kept(network, cut)
+}
+
+/// Where features of these images are kept and put.
+///
+/// # Errors
+///
+/// [`Error::Output`] if they would lie in the prepared set.
+pub(super) fn feature_cache<'a>(
+    config: &Config,
+    prepared: &'a Prepared,
+    start: &Start,
+) -> Result<FeatureCache<'a>, Error> {
+    let folder = features_folder(&config.data, config.features.as_deref());
+    if preprocess::lies_in(&folder, &config.data) {
+        return Err(Error::Output {
+            path: folder,
+            problem: "lies in the prepared set, which holds nothing but itself; choose another \
+                      --features-dir"
+                .to_owned(),
+        });
+    }
+    Ok(cache(config, &folder, prepared, start))
 }
 
 fn cache<'a>(

@@ -82,6 +82,11 @@ impl Start {
         }
     }
 
+    /// Whether the backbone, or a part of it, is not from a file.
+    pub(crate) fn has_random_base(&self) -> bool {
+        self.initial.new.iter().any(|name| name.starts_with("conv"))
+    }
+
     /// A model with the initial weights.
     pub(crate) fn network(&self, device: &Device) -> Result<Vgg16, Error> {
         Ok(Vgg16::new(self.architecture, self.initial.tensors.clone(), device)?)

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 use preprocess::Prepared;
 use train::{
     Error,
+    diagnosis::{Check, Depth, Remedy, diagnose},
     folds::SplitKind,
-    training::{Config, Interrupt, run},
+    training::{Config, Interrupt, WeightsChoice, run},
 };
 
 use crate::support::{Bench, narrow};
@@ -46,9 +47,26 @@ fn parted(out: &Path) -> usize {
             fold_of.insert(line.split(',').next().unwrap().to_owned(), fold);
         }
     }
-    assert_eq!(fold_of.len(), 48);
     let copies = fold_of.iter().filter(|(image, _)| image.contains("copy-of-"));
     copies.filter(|(image, fold)| fold_of[&image.replace("copy-of-", "")] != **fold).count()
+}
+
+/// Eight people with six photographs, each of which is there a second time, cut out of the first.
+fn bench_with_cuts() -> Bench {
+    let bench = Bench::new(8, 6);
+    for person in fs::read_dir(bench.path("data-faces")).unwrap() {
+        for photograph in fs::read_dir(person.unwrap().path()).unwrap() {
+            let path = photograph.unwrap().path();
+            let whole = image::open(&path).unwrap();
+            let side = whole.width();
+            let cut = whole.crop_imm(side / 24, side / 24, side - side / 12, side - side / 12);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let cut = cut.resize_exact(side, side, image::imageops::FilterType::Triangle);
+            cut.save(path.with_file_name(format!("copy-of-{name}"))).unwrap();
+        }
+    }
+    bench.prepare_again("data", "48".parse().unwrap());
+    bench
 }
 
 /// Makes of the set what was prepared before near duplicates were looked for.
@@ -61,6 +79,45 @@ fn forget_near_duplicates(set: &Path) {
         image.as_object_mut().unwrap().remove("duplicate_of");
     }
     fs::write(&path, manifest.to_string()).unwrap();
+}
+
+/// The share of held-out photographs with a near copy in training, by the base's features.
+fn near_copies(config: &Config) -> f64 {
+    let diagnosis = diagnose(config, Depth::Steps, &Interrupt::default()).unwrap();
+    let found = diagnosis.findings().find(|finding| finding.check == Check::NearDuplicates);
+    let silent = || diagnosis.silent.iter().find(|(check, _)| *check == Check::NearDuplicates);
+    match (found, silent()) {
+        (Some(finding), None) => {
+            assert_eq!(finding.remedy, Remedy::command("--split grouped"));
+            finding.measurement.value
+        }
+        (None, Some((_, measurement))) => measurement.value,
+        unclear => panic!("{unclear:?}"),
+    }
+}
+
+#[test]
+fn a_grouped_split_keeps_together_what_the_base_takes_for_copies() {
+    let bench = bench_with_cuts();
+    let prepared = Prepared::open(&bench.path("data")).unwrap();
+    assert_eq!(prepared.manifest().counts.near_duplicates, Some(0));
+    let random = grouped(&bench, "random");
+    run(&random, &Interrupt::default()).unwrap();
+
+    let mut config = grouped(&bench, "pretrained");
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("base/synthetic-narrow.safetensors");
+    config.weights = WeightsChoice::File(base);
+    config.recipe.widths = None;
+    run(&config, &Interrupt::default()).unwrap();
+    // Not all cuts are as near as copies must be, but none that is near is parted.
+    assert!(parted(&bench.path("pretrained")) < parted(&bench.path("random")));
+    assert!(near_copies(&config) <= 0.0);
+    config.recipe.split = SplitKind::Stratified;
+    assert!(0.1 < near_copies(&config));
+
+    // The same command goes on where all is done, by the features that are kept.
+    config.recipe.split = SplitKind::Grouped;
+    run(&config, &Interrupt::default()).unwrap();
 }
 
 #[test]
