@@ -57,7 +57,7 @@ pub struct SharedArguments {
     pub fold: Vec<usize>,
     /// stratified, shuffled, contiguous or grouped, as scikit-learn makes them [default: the recipe's]
     ///
-    /// Grouped keeps near duplicates, which `prepare` finds, on one side of every fold.
+    /// Grouped keeps near duplicates, as `prepare` and the base find them, on one side of every fold.
     #[arg(long)]
     pub split: Option<SplitKind>,
     /// Of everything random
