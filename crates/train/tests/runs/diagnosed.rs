@@ -44,7 +44,7 @@ fn a_cheap_diagnosis_does_not_run_the_network_and_says_so() {
     assert!(is_skipped(Check::Presentation) && is_skipped(Check::FrozenBaseline));
     let text = train::diagnosis::text(&diagnosis);
     assert!(
-        text.contains("presentation, frozen-baseline, near-duplicates: it needs the network"),
+        text.contains("frozen-baseline, near-duplicates, loose-frames: it needs the network"),
         "{text}"
     );
     assert!(!checks(&diagnosis).contains(&Check::Coverage), "{text}");
