@@ -39,6 +39,8 @@ pub enum Check {
     ClippedLoss,
     /// How far a step moves the weights, measured while training.
     UpdateRatio,
+    /// Units that are zero for every image.
+    DeadUnits,
     /// The size of gradients, measured while training.
     GradientNorm,
     /// The loss before the first step, and whether it stays a number.
@@ -47,8 +49,6 @@ pub enum Check {
     OverfitBatch,
     /// Predictions that are all of one person.
     Collapse,
-    /// Units that are zero for every image.
-    DeadUnits,
     /// How far the base's features have moved.
     FeatureDrift,
     /// A loss that stays where a constant prediction is.
@@ -100,11 +100,11 @@ impl Check {
             C::ClippedSaturation,
             C::ClippedLoss,
             C::UpdateRatio,
+            C::DeadUnits,
             C::GradientNorm,
             C::InitialLoss,
             C::OverfitBatch,
             C::Collapse,
-            C::DeadUnits,
             C::FeatureDrift,
             C::FlatLoss,
             C::BaselineBeaten,
@@ -200,8 +200,16 @@ impl Check {
                 C::FlatLoss,
                 C::OverfitBatch,
             ],
-            C::UpdateRatio => {
-                &[C::Collapse, C::DeadUnits, C::FeatureDrift, C::FlatLoss, C::OverfitBatch]
+            C::UpdateRatio => &[
+                C::DeadUnits,
+                C::GradientNorm,
+                C::OverfitBatch,
+                C::Collapse,
+                C::FeatureDrift,
+                C::FlatLoss,
+            ],
+            C::DeadUnits => {
+                &[C::GradientNorm, C::OverfitBatch, C::Collapse, C::FlatLoss, C::BaselineBeaten]
             }
             C::Collapse => &[C::FlatLoss],
             _ => &[],
