@@ -37,7 +37,7 @@ SIGNS_OF_A_WRECKED_BASE = {
 SIGNS_OF_BLINDNESS = {
     "value-range", "mean-subtraction", "constant-images", "feature-spread", "presentation",
     "frozen-baseline", "channel-order", "overfit-batch", "collapse", "gray-images", "near-duplicates",
-    "duplicates", "initial-loss", "dead-units", "gradient-norm", "loose-frames",
+    "duplicates", "initial-loss", "dead-units", "gradient-norm",
 }  # fmt: skip
 
 

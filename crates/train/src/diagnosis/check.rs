@@ -178,8 +178,11 @@ impl Check {
                 C::FrozenBaseline,
                 C::FlatLoss,
                 C::Collapse,
+                C::LooseFrames,
             ],
-            C::MeanSubtraction => &[C::Presentation, C::ChannelOrder, C::FrozenBaseline],
+            C::MeanSubtraction => {
+                &[C::Presentation, C::ChannelOrder, C::FrozenBaseline, C::LooseFrames]
+            }
             C::ConstantImages => &[
                 C::FeatureSpread,
                 C::Presentation,
@@ -188,10 +191,12 @@ impl Check {
                 C::Collapse,
                 C::OverfitBatch,
             ],
-            C::FeatureSpread => &[C::Presentation, C::FrozenBaseline, C::FlatLoss, C::Collapse],
-            C::Presentation => &[C::FrozenBaseline],
+            C::FeatureSpread => {
+                &[C::Presentation, C::FrozenBaseline, C::FlatLoss, C::Collapse, C::LooseFrames]
+            }
+            C::Presentation => &[C::FrozenBaseline, C::LooseFrames],
             C::RandomBase => &[C::FrozenBaseline, C::OverfitBatch, C::Collapse, C::FlatLoss],
-            C::FromFile | C::InitializerLike => &[C::FrozenBaseline, C::FlatLoss],
+            C::FromFile | C::InitializerLike => &[C::FrozenBaseline, C::FlatLoss, C::LooseFrames],
             C::ClippedSaturation => &[
                 C::ClippedLoss,
                 C::GradientNorm,

@@ -62,7 +62,8 @@ pub fn duplicates(labels: &[u32], groups: &[u32], folds: &[Fold]) -> Outcome {
 ///
 /// - `features`: of pool5, of each image that the folds speak of
 /// - `labels`: `(images,)`
-/// - `groups`: `(images,)`, as a grouped split goes by them
+/// - `groups`: `(images,)`, as `prepare` found them; not those of a grouped split, which has joined
+///   what is looked for here
 ///
 /// # Errors
 ///

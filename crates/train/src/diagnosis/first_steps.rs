@@ -103,7 +103,8 @@ impl Trial<'_> {
             if STILL <= still(&taken) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         let left = taken.iter().position(|step| !step.loss.is_finite());
-        let last = taken.last().map_or((first_loss, 0.0), |step| (step.loss, step.accuracy));
+        let finite = taken.iter().rfind(|step| step.loss.is_finite());
+        let last = finite.map_or((first_loss, 0.0), |step| (step.loss, step.accuracy));
         let new_blocks = NewBlocks::of(&self.materials.start.initial.new);
         let blocks: Vec<(Origin, BlockStep)> = taken
             .into_iter()

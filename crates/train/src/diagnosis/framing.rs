@@ -47,7 +47,10 @@ pub fn loose_frames(whole: &Recognition, central: &Recognition) -> Outcome {
                 percent(whole.accuracy()),
                 percent(central.accuracy())
             ),
-            Remedy::command(format!("cargo xtask prepare --crop center={CENTRAL}")),
+            Remedy::advice(format!(
+                "Prepare the photographs anew with a tighter `--crop`: center={CENTRAL} of what is used \
+                 now, so of whole frames `--crop center={CENTRAL}`."
+            )),
         )
     })
 }

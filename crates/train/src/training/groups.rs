@@ -53,18 +53,22 @@ pub(super) fn with_near_copies(
     base_features: BaseFeatures<'_>,
 ) -> Result<Vec<u32>, Error> {
     let as_they_are = |why: &str| {
-        tracing::info!("folds go by the near duplicates that `prepare` found alone: {why}");
+        tracing::warn!("folds go by the near duplicates that `prepare` found alone: {why}");
         Ok(groups.to_vec())
     };
     if start.has_random_base() {
         return as_they_are("a random base cannot tell others");
     }
     let network = start.network(device)?;
+    let cut = network.architecture().cut_after("pool5")?;
+    let shape = network.architecture().shape_at(cut)?;
+    if !fits_in_memory(prepared.len(), &shape) {
+        return as_they_are("the base's features, which tell others, do not fit in memory");
+    }
     let file = match base_features {
         BaseFeatures::Kept => kept_pool5(config, prepared, start, &network)?,
         BaseFeatures::Computed(interrupt) => {
             prepared.verify()?;
-            let cut = network.architecture().cut_after("pool5")?;
             let cache = feature_cache(config, prepared, start)?;
             cache.features(&network, &[cut], interrupt)?.remove(&cut)
         }
@@ -95,11 +99,16 @@ pub(super) fn with_near_copies(
 ///
 /// [`Error::Read`] if the file cannot be read.
 pub(crate) fn all_features(file: &FeatureFile) -> Result<Option<Features>, Error> {
-    if MOST_FEATURES < file.len() * file.shape().iter().product::<usize>() {
+    if !fits_in_memory(file.len(), file.shape()) {
         return Ok(None);
     }
     let all: Vec<usize> = (0..file.len()).collect();
     Ok(Some(Features::new(file.read(&all)?, file.len())))
+}
+
+/// Whether features of so many images, of this shape each, can be compared.
+fn fits_in_memory(images: usize, shape: &[usize]) -> bool {
+    images * shape.iter().product::<usize>() <= MOST_FEATURES
 }
 
 /// The groups of the manifest, which has copies to the byte among them.
