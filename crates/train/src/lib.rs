@@ -22,7 +22,6 @@ pub mod loss;
 pub mod metrics;
 pub mod mixup;
 pub mod monitor;
-mod near_copies;
 mod nearest_mean;
 mod numpy_random;
 pub mod optimizer;

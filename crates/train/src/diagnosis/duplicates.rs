@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     check::Check,
     finding::{Level, Measurement, Outcome, Remedy, percent},
+    near_copies::near_pairs,
     similarity::Features,
 };
-use crate::{Error, folds::Fold, near_copies::near_pairs};
+use crate::{Error, folds::Fold};
 
 /// Any copy across a fold is worth a note.
 const SHARE: f64 = 0.0;
@@ -132,7 +133,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::near_copies::tests::{features, people};
+    use crate::diagnosis::near_copies::tests::{features, people};
 
     fn fold(index: usize, train: &[usize], validation: &[usize]) -> Fold {
         Fold { index, train: train.to_vec(), validation: validation.to_vec() }

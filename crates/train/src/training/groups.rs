@@ -12,9 +12,8 @@ use super::{
 };
 use crate::{
     Error,
-    diagnosis::Features,
+    diagnosis::{Features, joined, near_pairs},
     features::FeatureFile,
-    near_copies::{joined, near_pairs},
 };
 
 /// Numbers of features that are compared in memory, of which it takes up to three times 4 bytes each.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    Error,
-    diagnosis::{Features, products},
-};
+use super::similarity::{Features, products};
+use crate::Error;
 
 /// The cosine of two images' pool5 features, less the mean over all images, below which they count
 /// as near copies in no set.
