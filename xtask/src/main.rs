@@ -24,12 +24,12 @@ struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask quickstart
-  cargo xtask prepare --faces data/lfw --out data/lfw-224 --min-faces 6
+  cargo xtask prepare --faces data/lfw --out data/lfw-224 --min-faces 6 --crop center=0.6
   cargo xtask fetch-weights vggface-keras-notop
-  cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
-  cargo xtask train --data data/lfw-224 --weights weights/vggface.safetensors --out runs/lfw
-  cargo xtask diagnose --data data/lfw-224 --weights weights/vggface.safetensors --recipe naive
-  cargo xtask find-rate --data data/lfw-224 --weights weights/vggface.safetensors
+  cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface-keras-notop.safetensors
+  cargo xtask train --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --folds 5 --out runs/lfw
+  cargo xtask diagnose --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --folds 5
+  cargo xtask find-rate --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --folds 5
   cargo xtask train --help";
 
 #[derive(Subcommand)]

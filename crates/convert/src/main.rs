@@ -62,7 +62,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   VGGFace's weights, as keras-vggface publishes them:
-    cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface.safetensors
+    cargo xtask convert-weights rcmalli_vggface_tf_notop_vgg16.h5 --out weights/vggface-keras-notop.safetensors
   The same with its identities' names, tried on the photograph that keras-vggface is tested with:
     cargo xtask convert-weights rcmalli_vggface_tf_vgg16.h5 --out weights/vggface-top.safetensors \\
         --labels rcmalli_vggface_labels_v1.npy --verify ajb.jpg --expect A.J._Buckley=0.9790

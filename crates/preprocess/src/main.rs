@@ -18,7 +18,7 @@ use preprocess::{Crop, Outcome, Settings, Share, Side};
     bin_name = "cargo xtask prepare",
     version,
     after_help = "Examples:
-  cargo xtask prepare --faces data/lfw --out data/lfw-224
+  cargo xtask prepare --faces data/my-faces --out data/my-224
   cargo xtask prepare --faces data/lfw --out data/lfw-224 --min-faces 20 --crop center=0.6"
 )]
 struct Arguments {

@@ -40,7 +40,7 @@ pub struct SharedArguments {
     /// The prepared set, made by `cargo xtask prepare`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// A weights file, made by `cargo xtask convert-weights`, or the word `random`
+    /// A weights file, made by `cargo xtask fetch-weights` or `convert-weights`, or the word `random`
     ///
     /// From random weights, convolutions are He-uniform
     /// (the first divided by the deviation of pixels), the head is Glorot-uniform.
@@ -49,10 +49,10 @@ pub struct SharedArguments {
     /// Folds of the split
     #[arg(long, value_name = "K", default_value_t = 15)]
     pub folds: usize,
-    /// Deals the images so often, each time anew: fold F of repeat R is number R * folds + F
+    /// Deals the images so often, each time anew: fold F of repeat I, both from 0, has number I * K + F
     #[arg(long, value_name = "R", default_value = "1", value_parser = repeats)]
     pub repeats: NonZeroUsize,
-    /// Trains only this fold, from 0; may be repeated
+    /// Trains only the fold of this number, from 0; may be repeated
     #[arg(long, value_name = "I")]
     pub fold: Vec<usize>,
     /// stratified, shuffled, contiguous or grouped, as scikit-learn makes them [default: the recipe's]
@@ -60,7 +60,7 @@ pub struct SharedArguments {
     /// Grouped keeps near duplicates, as `prepare` and the base find them, on one side of every fold.
     #[arg(long)]
     pub split: Option<SplitKind>,
-    /// Of everything random
+    /// Seed of the folds, of new layers' weights, of order and augmentation
     #[arg(long, default_value_t = 42)]
     pub seed: u32,
     /// Epochs of each stage [default: the recipe's]
@@ -71,7 +71,7 @@ pub struct SharedArguments {
     pub batch_size: Option<NonZeroUsize>,
     /// Type in which the frozen layers' output is kept: f32, or f16 in half the space [default: the recipe's]
     ///
-    /// What is missing is computed from a lower layer's output only where that is kept in f32.
+    /// Other layers' output is then computed from the images again, not from what is kept.
     #[arg(long, value_name = "DTYPE")]
     pub features_dtype: Option<FeatureDtype>,
     /// auto, cpu, cuda:N or metal

@@ -49,7 +49,7 @@ pub use duplicates::{duplicates, near_duplicates};
 pub use finding::{Finding, Healthy, Level, Measurement, Outcome, Remedy};
 pub use framing::loose_frames;
 pub use loss_values::{PRIOR_FLAT_EPOCHS, clipped_saturation, flat_loss, initial_loss};
-pub(crate) use near_copies::{joined, near_pairs};
+pub(crate) use near_copies::{joined, near_copies};
 pub(crate) use origins::block_of;
 pub use origins::{LayerWeights, NewBlocks, Origin, from_file, initializer_like, random_base};
 pub use pixels::{

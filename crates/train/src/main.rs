@@ -36,9 +36,10 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask train --data data/lfw-224 --weights weights/vggface.safetensors --out runs/lfw
-  cargo xtask train --data data/lfw-224 --weights weights/vggface.safetensors --out runs/probe \\
-      --recipe linear-probe --folds 5 --fold 0
+  cargo xtask train --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --folds 5 \\
+      --out runs/lfw
+  cargo xtask train --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --folds 5 \\
+      --recipe linear-probe --fold 0 --out runs/probe
   cargo xtask train --show-recipe two-stage > my-recipe.toml";
 
 #[global_allocator]

@@ -1,13 +1,16 @@
 //! A run's files: all that is known of it afterwards.
 
 mod folder;
+mod identity;
 mod predictions;
 mod records;
 mod summary;
 mod table;
 
-pub(crate) use folder::{FORMAT_VERSION, fold_path};
-pub use folder::{RunFolder, RunIdentity, read_diagnosis};
+pub(crate) use folder::fold_path;
+pub use folder::{RunFolder, read_diagnosis};
+pub(crate) use identity::FORMAT_VERSION;
+pub use identity::RunIdentity;
 pub use predictions::predictions_csv;
 pub(crate) use records::best_epoch;
 pub use records::{BlockStep, EpochRecord, HealthRecord, Kept, Record, RecordLog, StepRecord};

@@ -10,6 +10,7 @@ mod first_steps;
 mod fold;
 mod groups;
 mod health;
+mod identity;
 mod initial_weights;
 mod inputs;
 mod interrupt;

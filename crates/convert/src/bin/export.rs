@@ -40,7 +40,7 @@ A base, which has no dense layers, gives pool5. For Keras the file must end in .
 Examples:
   cargo xtask export runs/lfw --fold 0 --to onnx --input rgb --softmax
   cargo xtask export runs/lfw --fold 0 --to keras --out lfw.h5
-  cargo xtask export weights/vggface.safetensors --to pytorch";
+  cargo xtask export weights/vggface-keras-notop.safetensors --to pytorch";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

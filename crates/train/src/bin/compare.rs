@@ -48,11 +48,11 @@ cargo xtask compare --recipes <NAMES> --data <DIR> --weights <FILE> --out <DIR> 
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask compare --recipes linear-probe,bottleneck,two-stage --data data/lfw-224 \\
-      --weights weights/vggface.safetensors --out runs/compared --folds 5
+  cargo xtask compare --recipes linear-probe,two-stage,augmented --data data/lfw-224 \\
+      --weights weights/vggface-keras-notop.safetensors --out runs/compared --folds 5
   cargo xtask compare --recipes naive,my-recipe.toml --baseline my-recipe --split stratified \\
-      --data data/lfw-224 --weights weights/vggface.safetensors --out runs/mine
-  cargo xtask compare runs/lfw runs/probe --json > comparison.json";
+      --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --out runs/mine
+  cargo xtask compare runs/compared/two-stage runs/mine --json > comparison.json";
 
 #[global_allocator]
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;

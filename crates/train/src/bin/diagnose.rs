@@ -28,8 +28,9 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask diagnose --data data/lfw-224 --weights weights/vggface.safetensors
-  cargo xtask diagnose --data data/lfw-224 --weights weights/vggface.safetensors --recipe naive --json";
+  cargo xtask diagnose --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --folds 5
+  cargo xtask diagnose --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors \\
+      --recipe my-recipe.toml --folds 5 --json";
 
 #[global_allocator]
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;

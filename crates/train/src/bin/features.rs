@@ -36,7 +36,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Example:
-  cargo xtask features --data data/lfw-224 --weights weights/vggface.safetensors --layer pool5 \\
+  cargo xtask features --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --layer pool5 \\
       --out data/lfw-pool5.safetensors";
 
 #[global_allocator]

@@ -45,9 +45,9 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask find-rate --data data/lfw-224 --weights weights/vggface.safetensors
-  cargo xtask find-rate --data data/lfw-224 --weights weights/vggface.safetensors --recipe low-rate \\
-      --steps 50 --from 1e-6 --to 1 --out runs/low-rate.svg";
+  cargo xtask find-rate --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors
+  cargo xtask find-rate --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --recipe low-rate \\
+      --steps 50 --from 1e-6 --to 1 --out low-rate.svg";
 
 #[global_allocator]
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;

@@ -239,6 +239,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_page_has_every_check_by_rank_and_says_what_it_needs() {
+        let page = include_str!("README.md");
+        let rows: Vec<(&str, &str)> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+            .map(|(name, rest)| (name, rest.split(" | ").next().unwrap_or_default()))
+            .collect();
+        let names: Vec<String> = Check::ALL.iter().map(|check| check.name()).collect();
+        assert_eq!(rows.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+        for (check, (_, looks)) in Check::ALL.iter().zip(rows) {
+            let needs = check.needs();
+            match looks {
+                "network" => assert!(needs.contains("the network"), "{check:?}: {needs}"),
+                "epochs" => assert!(needs.contains("epochs"), "{check:?}: {needs}"),
+                "steps" => assert!(needs.contains("step"), "{check:?}: {needs}"),
+                looks => assert_eq!(looks, "before", "{check:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn what_explains_ranks_before_what_it_explains() {
         for (rank, cause) in Check::ALL.into_iter().enumerate() {
             assert_eq!(cause.rank(), rank);

@@ -91,7 +91,7 @@ pub fn small_identities(counts: &Counts, num_folds: usize) -> Outcome {
                 counts.smallest()
             ),
             match counts.smallest() {
-                0 | 1 => Remedy::command("cargo xtask prepare --min-faces 2"),
+                0 | 1 => Remedy::advice("Prepare the photographs anew with --min-faces 2 or more."),
                 smallest => Remedy::command(format!("--folds {smallest}")),
             },
         )
@@ -142,7 +142,7 @@ pub fn head_size(new_parameters: usize, train_images: usize, regularized: usize)
                  dropout and without augmentation: they will know the training photographs by \
                  heart and others less well."
             ),
-            Remedy::recipe("augment", "{ horizontal_flip = true, rotation_degrees = 10.0 }"),
+            Remedy::stage("augment", "{ horizontal_flip = true, rotation_degrees = 10.0 }"),
         )
     })
 }

@@ -128,9 +128,10 @@ pub fn coverage(labels: &[u32], groups: &[u32], folds: &[Fold], split: SplitKind
             SplitKind::Contiguous | SplitKind::Shuffled => {
                 Remedy::recipe("split", "\"stratified\"")
             }
-            SplitKind::Stratified | SplitKind::Grouped => {
-                Remedy::command("cargo xtask prepare --min-faces 2, or more photographs of them")
-            }
+            SplitKind::Stratified | SplitKind::Grouped => Remedy::advice(
+                "Prepare the photographs anew with --min-faces 2 or more, or gather more of these \
+                     people.",
+            ),
         };
         (
             Level::Error,
@@ -211,7 +212,7 @@ mod tests {
         let finding = outcome.finding().unwrap();
         assert!(finding.verdict.starts_with("10 people have one"), "{}", finding.verdict);
         assert!(
-            matches!(&finding.remedy, Remedy::Command { command } if command.contains("--min-faces 2"))
+            matches!(&finding.remedy, Remedy::Advice { text } if text.contains("--min-faces 2"))
         );
     }
 

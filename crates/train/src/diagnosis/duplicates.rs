@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     check::Check,
     finding::{Level, Measurement, Outcome, Remedy, percent},
-    near_copies::near_pairs,
+    near_copies::near_copies,
     similarity::Features,
 };
 use crate::{Error, folds::Fold};
@@ -79,11 +79,11 @@ pub fn near_duplicates(
     if folds.is_empty() {
         return Ok(Outcome::skipped(check, "there are no folds"));
     }
-    let Some(pairs) = near_pairs(features, labels, groups)? else {
+    let Some(copies) = near_copies(features, labels, groups)? else {
         return Ok(Outcome::skipped(check, "the base sees nearly the same in most photographs"));
     };
     let mut near = vec![Vec::new(); features.images()];
-    for (one, other) in pairs {
+    for (one, other) in copies.pairs {
         near[one].push(other);
         near[other].push(one);
     }
@@ -95,7 +95,8 @@ pub fn near_duplicates(
             fold.validation.iter().filter(has_copy).count()
         })
         .sum();
-    Ok(judge(check, leaked, folds, "a near copy", "", keep_groups()))
+    let what = format!("a near copy (cosine {:.2} and more)", copies.cosine);
+    Ok(judge(check, leaked, folds, &what, "", keep_groups()))
 }
 
 fn keep_groups() -> Remedy {

@@ -57,6 +57,13 @@ pub enum Remedy {
         /// Its value.
         value: String,
     },
+    /// A key of the recipe's stage to set.
+    Stage {
+        /// The key.
+        key: String,
+        /// Its value, as TOML has it.
+        value: String,
+    },
     /// A command, or options for one.
     Command {
         /// As it is typed.
@@ -132,6 +139,11 @@ impl Remedy {
         Self::Recipe { key: key.into(), value: value.into() }
     }
 
+    /// A key of a stage and its value.
+    pub fn stage(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::Stage { key: key.into(), value: value.into() }
+    }
+
     /// A command or its options.
     pub fn command(command: impl Into<String>) -> Self {
         Self::Command { command: command.into() }
@@ -184,6 +196,13 @@ pub(super) fn lower_the_rate() -> Remedy {
     Remedy::advice(
         "Lower the stage's learning_rate tenfold (`cargo xtask find-rate`), or train the head on the \
          frozen base first (`--recipe two-stage`).",
+    )
+}
+
+/// What finds a rate that suits a run.
+pub(super) fn find_the_rate() -> Remedy {
+    Remedy::command(
+        "cargo xtask find-rate, with this run's --data, --weights, --recipe and --folds",
     )
 }
 

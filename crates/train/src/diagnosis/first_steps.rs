@@ -9,7 +9,7 @@ use super::{
     Counts, Features, NewBlocks, Origin, PredictionSpread,
     check::Check,
     clipped_saturation, collapse_since, dead_units, feature_drift,
-    finding::{Level, Measurement, Outcome, Remedy, lower_the_rate},
+    finding::{Level, Measurement, Outcome, find_the_rate, lower_the_rate},
     initial_loss,
     steps::{gradient_norm, has_no_gradient, update_ratio},
 };
@@ -104,7 +104,7 @@ impl Trial<'_> {
         })?;
         let left = taken.iter().position(|step| !step.loss.is_finite());
         let finite = taken.iter().rfind(|step| step.loss.is_finite());
-        let last = finite.map_or((first_loss, 0.0), |step| (step.loss, step.accuracy));
+        let last = finite.map(|step| (step.loss, step.accuracy));
         let new_blocks = NewBlocks::of(&self.materials.start.initial.new);
         let blocks: Vec<(Origin, BlockStep)> = taken
             .into_iter()
@@ -119,11 +119,16 @@ impl Trial<'_> {
             },
             update_ratio(&median_by_block(blocks.clone())),
             gradient_norm(&blocks),
-            match self.config.recipe.loss {
-                LossKind::CrossEntropy => {
+            match (self.config.recipe.loss, last) {
+                (LossKind::CrossEntropy, _) => {
                     Outcome::skipped(Check::ClippedSaturation, "the loss is not clipped")
                 }
-                LossKind::Keras22Clipped => clipped_saturation(last.0, last.1),
+                (LossKind::Keras22Clipped, None) => {
+                    Outcome::skipped(Check::ClippedSaturation, "no step's loss is a number")
+                }
+                (LossKind::Keras22Clipped, Some((loss, accuracy))) => {
+                    clipped_saturation(loss, accuracy)
+                }
             },
         ];
         if left.is_some() {
@@ -198,7 +203,7 @@ impl Trial<'_> {
                          {first:.3} to {last:.3}: a network that can learn knows so few by heart. \
                          Its rate is far too high or too low, or no gradient reaches it."
                     ),
-                    Remedy::command("cargo xtask find-rate"),
+                    find_the_rate(),
                 )
             },
         ))

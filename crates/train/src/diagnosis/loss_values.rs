@@ -3,7 +3,7 @@
 use super::{
     check::Check,
     counts::Counts,
-    finding::{Level, Measurement, Outcome, Remedy, lower_the_rate},
+    finding::{Level, Measurement, Outcome, Remedy, find_the_rate, lower_the_rate},
 };
 
 /// A first loss above this many times ln of the number of people is too large. On VGG16's pool5, whose
@@ -104,7 +104,7 @@ pub fn flat_loss(losses: &[f64], counts: &Counts) -> Outcome {
                  nothing is learned, for the rate is far too low, or no gradient comes.",
                 losses[losses.len() - 1]
             );
-            return (Level::Error, verdict, Remedy::command("cargo xtask find-rate"));
+            return (Level::Error, verdict, find_the_rate());
         }
         let words = if apart(prior) <= apart(uniform) {
             format!(

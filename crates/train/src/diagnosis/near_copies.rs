@@ -17,8 +17,11 @@ use crate::Error;
 const NEAR: f32 = 0.85;
 
 /// The share of images that may be part of a pair of two people that is nearer than what is taken for
-/// as near as two people come, one such pair at least: some photographs have the wrong name.
+/// as near as two people come: some photographs have the wrong name.
 const STRANGERS: f64 = 0.001;
+
+/// So many such pairs may there be in small sets too.
+const FEWEST_STRANGERS: usize = 3;
 
 /// Pairs for each image, in the mean, from which on the base is blind rather than the images alike.
 const MOST_PAIRS: usize = 50;
@@ -26,9 +29,17 @@ const MOST_PAIRS: usize = 50;
 /// Images whose similarities to all others are computed at once.
 const CHUNK: usize = 256;
 
-/// All pairs of near copies, ascending, the lower image first; none where there are too many to be
-/// copies.
-///
+/// The near copies of a set.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NearCopies {
+    /// The cosine from which on two images count as near copies.
+    pub(crate) cosine: f32,
+    /// All pairs of them, ascending, the lower image first.
+    pub(crate) pairs: Vec<(usize, usize)>,
+}
+
+/// Looks for near copies; none where there are too many to be copies.
+//////
 /// # Shapes
 ///
 /// - `features`: of pool5, of each image
@@ -37,11 +48,11 @@ const CHUNK: usize = 256;
 /// # Errors
 ///
 /// [`Error::Tensor`] if the arithmetic fails.
-pub(crate) fn near_pairs(
+pub(crate) fn near_copies(
     features: &Features,
     labels: &[u32],
     groups: &[u32],
-) -> Result<Option<Vec<(usize, usize)>>, Error> {
+) -> Result<Option<NearCopies>, Error> {
     let images = features.images();
     let matrix = features.centered().normalized().matrix()?;
     let mut pairs = Vec::new();
@@ -70,14 +81,9 @@ pub(crate) fn near_pairs(
             return Ok(None);
         }
     }
-    let near = f32::midpoint(strangers(nearest_stranger), 1.0);
-    Ok(Some(
-        pairs
-            .into_iter()
-            .filter(|pair| near <= pair.2)
-            .map(|(one, other, _)| (one, other))
-            .collect(),
-    ))
+    let cosine = f32::midpoint(strangers(nearest_stranger), 1.0).max(NEAR);
+    let pairs = pairs.into_iter().filter(|pair| cosine <= pair.2);
+    Ok(Some(NearCopies { cosine, pairs: pairs.map(|(one, other, _)| (one, other)).collect() }))
 }
 
 /// How near two people come, of how near each image comes to another person's; see [`STRANGERS`].
@@ -90,7 +96,7 @@ fn strangers(mut nearest: Vec<f32>) -> f32 {
     )]
     let pairs = (STRANGERS * nearest.len() as f64 / 2.0) as usize;
     // Both images of a pair are among them.
-    nearest.get(2 * pairs.max(1)).copied().unwrap_or(-1.0)
+    nearest.get(2 * pairs.max(FEWEST_STRANGERS)).copied().unwrap_or(-1.0)
 }
 
 /// Groups in which near copies are together too: of each image the first of its group.
@@ -146,7 +152,7 @@ pub(crate) mod tests {
     }
 
     fn found(cosine: f32, labels: &[u32], groups: &[u32]) -> Vec<(usize, usize)> {
-        near_pairs(&features(cosine), labels, groups).unwrap().unwrap()
+        near_copies(&features(cosine), labels, groups).unwrap().unwrap().pairs
     }
 
     #[test]
@@ -158,14 +164,14 @@ pub(crate) mod tests {
         assert_eq!(found(0.84, &[7; 300], &groups), []);
     }
 
-    /// Three images of two people each near the first, by this cosine, and 297 far from all.
+    /// Seven images of other people near the first, by this cosine, and 292 far from all.
     fn strangers_at(cosine: f32) -> (Features, Vec<u32>) {
         let images = 300;
         let mut values = vec![0.0; images * images];
         for image in 0..images {
             values[image * images + image] = 1.0;
         }
-        for image in 1..3 {
+        for image in 1..8 {
             values[image * images] = cosine;
             values[image * images + image] = (1.0 - cosine * cosine).sqrt();
         }
@@ -174,27 +180,34 @@ pub(crate) mod tests {
 
     #[test]
     fn copies_are_nearer_than_two_people_come() {
-        // Images 1 and 2 are of two people and come as near to 0, of a third, as 0.9; so 0.95 is the
-        // least that makes a copy, and there is none.
+        // Images 1 to 7 are of other people and come as near to 0 as 0.9; so 0.95 is the least that
+        // makes a copy, and there is none.
         let (features, labels) = strangers_at(0.9);
         let groups = labels.clone();
-        assert_eq!(near_pairs(&features, &labels, &groups).unwrap().unwrap(), []);
-        // Known to be one photograph under three names, they say nothing of how near people come.
-        let copies: Vec<u32> = (0..300).map(|image| if image < 3 { 0 } else { image }).collect();
-        let pairs = near_pairs(&features, &labels, &copies).unwrap().unwrap();
-        assert_eq!(pairs, [(0, 1), (0, 2)]);
+        let found = near_copies(&features, &labels, &groups).unwrap().unwrap();
+        assert_eq!(found.pairs, []);
+        assert!((found.cosine - 0.95).abs() < 0.005, "{}", found.cosine);
+        // Known to be one photograph under eight names, they say nothing of how near people come.
+        let copies: Vec<u32> = (0..300).map(|image| if image < 8 { 0 } else { image }).collect();
+        let found = near_copies(&features, &labels, &copies).unwrap().unwrap();
+        assert_eq!(found.pairs, [1, 2, 3, 4, 5, 6, 7].map(|image| (0, image)));
+        assert!((found.cosine - NEAR).abs() < 1e-6, "{}", found.cosine);
     }
 
     #[test]
-    fn one_photograph_under_two_names_hides_no_copies() {
+    fn three_photographs_under_two_names_hide_no_copies() {
         // Images 0 and 299 are the pair.
         let (labels, groups) = people();
         assert_eq!(found(0.9, &labels, &groups), [(0, 299)]);
         let mut nearest = vec![0.6; 3000];
-        nearest[..2].fill(0.99);
+        nearest[..6].fill(0.99);
         assert!((strangers(nearest.clone()) - 0.6).abs() < 1e-6);
-        nearest[..4].fill(0.98);
+        nearest[..8].fill(0.98);
         assert!((strangers(nearest) - 0.98).abs() < 1e-6);
+        // Of more images a thousandth.
+        let mut nearest = vec![0.6; 8000];
+        nearest[..8].fill(0.99);
+        assert!((strangers(nearest) - 0.6).abs() < 1e-6);
         assert!(strangers(Vec::new()) < 0.0);
     }
 
@@ -205,12 +218,12 @@ pub(crate) mod tests {
         let features = Features::new(values.collect(), 200);
         let groups: Vec<u32> = (0..200).collect();
         assert_eq!(
-            near_pairs(&features, &[0; 200], &groups).unwrap().map(|it| it.len()),
+            near_copies(&features, &[0; 200], &groups).unwrap().map(|found| found.pairs.len()),
             Some(9900)
         );
         let values = vec![[1.0, 0.0]; 199].into_iter().chain([[0.0, 1.0]]).flatten();
         let features = Features::new(values.collect(), 200);
-        assert_eq!(near_pairs(&features, &[0; 200], &groups).unwrap(), None);
+        assert_eq!(near_copies(&features, &[0; 200], &groups).unwrap(), None);
     }
 
     #[test]

@@ -97,7 +97,9 @@ pub fn monitors(recipe: &Recipe) -> Outcome {
                  while the network only learns them by heart.",
                 stages.join(" and ")
             ),
-            Remedy::advice("Set monitor = \"validation_loss\" there."),
+            Remedy::advice(
+                "Give its reduce_on_plateau or early_stopping monitor = \"validation_loss\".",
+            ),
         )
     })
 }

@@ -79,7 +79,13 @@ fn finding_lines(finding: &Finding) -> [String; 3] {
         Level::Note => "note",
     };
     let remedy = match &finding.remedy {
-        Remedy::Recipe { key, value } => format!("in the recipe: {key} = {value}"),
+        Remedy::Recipe { key, value } => {
+            format!("in the recipe, before its stages: {key} = {value}")
+        }
+        Remedy::Stage { key, value } => format!("in the recipe's stage: {key} = {value}"),
+        Remedy::Command { command } if command.starts_with("--") => {
+            format!("give the command {command}")
+        }
         Remedy::Command { command } => command.clone(),
         Remedy::Advice { text } => text.clone(),
     };
@@ -139,7 +145,7 @@ mod tests {
                 level,
                 verdict: verdict.to_owned(),
                 measurement: Measurement::at_most("share of a weight a step", 0.1314, 0.04),
-                remedy: Remedy::recipe("optimizer.learning_rate", "1e-4"),
+                remedy: Remedy::command("--recipe two-stage"),
             })
         };
         let diagnosis = Diagnosis::new(vec![
@@ -156,7 +162,7 @@ mod tests {
              \n\
              error [base-rate]: The rate is too high.\n  \
                share of a weight a step: 0.1314, healthy is at most 0.04\n  \
-               remedy: in the recipe: optimizer.learning_rate = 1e-4\n  \
+               remedy: give the command --recipe two-stage\n  \
                which explains: One answer for all.\n    \
                  share of a weight a step: 0.1314, healthy is at most 0.04\n\
              \n\

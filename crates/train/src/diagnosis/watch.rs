@@ -99,7 +99,7 @@ fn overfitting(epoch: &EpochRecord) -> Outcome {
                 percent(epoch.train_accuracy),
                 percent(epoch.validation_accuracy)
             ),
-            Remedy::recipe("augment", "{ horizontal_flip = true, zoom = 0.1 }"),
+            Remedy::stage("augment", "{ horizontal_flip = true, zoom = 0.1 }"),
         )
     })
 }

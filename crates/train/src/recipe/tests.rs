@@ -46,11 +46,11 @@ fn a_pattern_of_no_layer_is_found_on_reading() {
 }
 
 #[test]
-fn the_example_of_the_recipes_readme_is_a_recipe() {
+fn the_examples_of_the_recipes_readme_are_recipes() {
     let page = include_str!("../../recipes/README.md");
-    let (_, example) = page.split_once("```toml\n").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    assert_eq!(Recipe::parse("README.md", example).unwrap().stages.len(), 1);
+    let examples = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let stages = examples.map(|example| Recipe::parse("README.md", example).unwrap().stages.len());
+    assert_eq!(stages.collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]

@@ -3,106 +3,20 @@
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
-    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{FoldSummary, RunDescription, Summary};
+use super::{FoldSummary, RunDescription, RunIdentity, Summary};
 use crate::{
     Error,
     diagnosis::Diagnosis,
-    folds::SplitKind,
-    recipe::Recipe,
     whole_file::{remove_abandoned, write_whole},
 };
 
-/// Version of a run's files.
-pub(crate) const FORMAT_VERSION: u32 = 1;
-
+const IDENTITY: &str = "run.json";
 const DIAGNOSIS: &str = "diagnosis.json";
-
-/// What runs into one folder must have in common, to complete one another.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunIdentity {
-    /// Of the run's files.
-    pub format_version: u32,
-    /// The recipe as resolved.
-    pub recipe: String,
-    /// Of the prepared set.
-    pub data_sha256: String,
-    /// Of the groups of near duplicates, where there are any and the recipe's split or its inner
-    /// validation goes by them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub groups_sha256: Option<String>,
-    /// Of the weights file, or `random`.
-    pub weights_sha256: String,
-    /// How the folds are drawn.
-    pub split: SplitKind,
-    /// How many there are.
-    pub num_folds: usize,
-    /// How often the images are dealt.
-    #[serde(default = "once", skip_serializing_if = "is_once")]
-    pub repeats: NonZeroUsize,
-    /// Of every random stream.
-    pub seed: u32,
-}
-
-/// Runs of before folds could be repeated do not say how often.
-pub(super) fn once() -> NonZeroUsize {
-    NonZeroUsize::MIN
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-pub(super) fn is_once(repeats: &NonZeroUsize) -> bool {
-    repeats.get() == 1
-}
-
-impl RunIdentity {
-    /// The first thing in which another run differs: what, its value here, its value there.
-    pub(crate) fn difference_from(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let groups = |run: &Self| run.groups_sha256.as_deref().unwrap_or("none").to_owned();
-        let words = |run: &Self| {
-            [
-                ("the format version", run.format_version.to_string()),
-                ("the data's SHA-256", run.data_sha256.clone()),
-                ("the near duplicates' SHA-256", groups(run)),
-                ("the weights' SHA-256", run.weights_sha256.clone()),
-                ("the split", run.split.to_string()),
-                ("the number of folds", run.num_folds.to_string()),
-                ("the number of repeats", run.repeats.to_string()),
-                ("the seed", run.seed.to_string()),
-            ]
-        };
-        for ((what, here), (_, there)) in words(self).into_iter().zip(words(other)) {
-            if here != there {
-                return Some((what, here, there));
-            }
-        }
-        self.difference_of_recipe(other)
-    }
-
-    /// Recipes are the same if they mean the same: an older version may have left out or written out
-    /// other defaults.
-    fn difference_of_recipe(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let meaning = |text: &str| {
-            let recipe = Recipe::parse("recipe.toml", text).map(|recipe| recipe.to_toml());
-            recipe.unwrap_or_else(|_| text.to_owned())
-        };
-        let (here, there) = (meaning(&self.recipe), meaning(&other.recipe));
-        if here == there {
-            return None;
-        }
-        let mut lines = here.lines().zip(there.lines());
-        let (here, there) = match lines.find(|(here, there)| here != there) {
-            Some((here, there)) => (format!("`{here}`"), format!("`{there}`")),
-            None => ("of another length".to_owned(), "longer or shorter".to_owned()),
-        };
-        Some(("the recipe", here, there))
-    }
-}
 
 /// A run's folder, locked against other processes while this value lives.
 #[derive(Debug)]
@@ -134,15 +48,8 @@ impl RunFolder {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let unusable =
             |problem: &str| Error::Output { path: path.to_owned(), problem: problem.to_owned() };
-        if path.exists() && !path.is_dir() {
-            return Err(unusable("is a file, expected a folder; choose another --out"));
-        }
+        check_holds_runs_only(path)?;
         std::fs::create_dir_all(path).map_err(failed)?;
-        let identity_path = path.join("run.json");
-        let is_ours = identity_path.exists() || path.join(".lock").exists();
-        if !is_ours && std::fs::read_dir(path).map_err(failed)?.next().is_some() {
-            return Err(unusable("holds something else than a run; choose another --out"));
-        }
         let lock = File::create(path.join(".lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -153,17 +60,9 @@ impl RunFolder {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let is_same = identity_path.exists()
-            && match read_json::<RunIdentity>(&identity_path)?.difference_from(identity) {
-                None => true,
-                Some(_) if !has_begun(path) => false,
-                Some((what, found, expected)) => {
-                    return Err(Error::OtherRun { path: path.to_owned(), what, found, expected });
-                }
-            };
-        if !is_same {
+        if !holds(path, identity)? {
             write_whole(&path.join("recipe.toml"), identity.recipe.as_bytes())?;
-            write_json(&identity_path, identity)?;
+            write_json(&path.join(IDENTITY), identity)?;
         }
         let mut done = BTreeMap::new();
         for fold in 0..identity.num_folds * identity.repeats.get() {
@@ -173,6 +72,19 @@ impl RunFolder {
             }
         }
         Ok(Self { path: path.to_owned(), done, lock })
+    }
+
+    /// Whether [`RunFolder::open`] would take the folder for a run of which all but the near
+    /// duplicates is known yet. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherRun`] and [`Error::Output`] as there.
+    pub(crate) fn check(path: &Path, identity: &RunIdentity) -> Result<(), Error> {
+        check_holds_runs_only(path)?;
+        let Some(found) = read_identity(path)? else { return Ok(()) };
+        let groups_sha256 = found.groups_sha256;
+        holds(path, &RunIdentity { groups_sha256, ..identity.clone() }).map(|_| ())
     }
 
     /// Where it is.
@@ -263,6 +175,51 @@ pub(crate) fn fold_path(path: &Path, fold: usize) -> PathBuf {
     path.join(format!("fold-{fold:02}"))
 }
 
+/// Whether nothing but a run is in a folder, if it is there at all.
+///
+/// # Errors
+///
+/// [`Error::Output`] where it is not so.
+fn check_holds_runs_only(path: &Path) -> Result<(), Error> {
+    let unusable =
+        |problem: &str| Err(Error::Output { path: path.to_owned(), problem: problem.to_owned() });
+    if !path.exists() {
+        return Ok(());
+    }
+    if !path.is_dir() {
+        return unusable("is a file, expected a folder; choose another --out");
+    }
+    let is_of_run = path.join(IDENTITY).exists() || path.join(".lock").exists();
+    let mut entries =
+        std::fs::read_dir(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    if !is_of_run && entries.next().is_some() {
+        return unusable("holds something else than a run; choose another --out");
+    }
+    Ok(())
+}
+
+/// The run of which a folder is, if it is of any.
+fn read_identity(path: &Path) -> Result<Option<RunIdentity>, Error> {
+    let path = path.join(IDENTITY);
+    if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+}
+
+/// Whether a folder is this run's already; otherwise it is free.
+///
+/// # Errors
+///
+/// [`Error::OtherRun`] if another run has begun there.
+fn holds(path: &Path, identity: &RunIdentity) -> Result<bool, Error> {
+    let Some(found) = read_identity(path)? else { return Ok(false) };
+    match found.difference_from(identity) {
+        None => Ok(true),
+        Some(_) if !has_begun(path) => Ok(false),
+        Some((what, found, expected)) => {
+            Err(Error::OtherRun { path: path.to_owned(), what, found, expected })
+        }
+    }
+}
+
 /// Whether a run has trained anything: one that was stopped before leaves its folder to others.
 fn has_begun(path: &Path) -> bool {
     let metrics = std::fs::metadata(path.join("metrics.jsonl"));
@@ -292,7 +249,10 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
+    use crate::{folds::SplitKind, recipe::Recipe, run::FORMAT_VERSION};
 
     fn identity() -> RunIdentity {
         RunIdentity {
@@ -364,9 +324,25 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_checked_before_the_near_duplicates_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        RunFolder::check(&path, &identity()).unwrap();
+        assert!(!path.exists());
+        let known = RunIdentity { groups_sha256: Some("g".to_owned()), ..identity() };
+        drop(RunFolder::open(&path, &known).unwrap());
+        std::fs::write(path.join("metrics.jsonl"), "{}\n").unwrap();
+        RunFolder::check(&path, &identity()).unwrap();
+        let other = RunFolder::check(&path, &RunIdentity { seed: 43, ..identity() });
+        assert!(matches!(other, Err(Error::OtherRun { what: "the seed", .. })), "{other:?}");
+    }
+
+    #[test]
     fn a_folder_with_other_things_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("thesis.tex"), "precious").unwrap();
+        let result = RunFolder::check(folder.path(), &identity());
+        assert!(matches!(result, Err(Error::Output { .. })), "{result:?}");
         let result = RunFolder::open(folder.path(), &identity());
         assert!(matches!(result, Err(Error::Output { .. })), "{result:?}");
     }

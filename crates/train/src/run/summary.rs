@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::{FORMAT_VERSION, is_once, once};
+use super::identity::{FORMAT_VERSION, is_once, once};
 use crate::{
     calibration::{Quality, Temperature},
     folds::SplitKind,

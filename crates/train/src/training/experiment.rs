@@ -10,6 +10,7 @@ use super::{
     checkpoints::{Checkpoints, checkpoint_path},
     fold::train_fold,
     groups::BaseFeatures,
+    identity::identity_but_groups,
     materials::{Materials, features, kept_pool5},
     plan::plan,
     resume::Resume,
@@ -24,8 +25,8 @@ use crate::{
     loss::Objective,
     recipe::Recipe,
     run::{
-        DatasetSummary, FORMAT_VERSION, FoldSummary, Record, RecordLog, RunDescription, RunFolder,
-        RunIdentity, Summary, WeightsSummary,
+        DatasetSummary, FoldSummary, Record, RecordLog, RunDescription, RunFolder, RunIdentity,
+        Summary, WeightsSummary,
     },
 };
 
@@ -150,7 +151,10 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
             .and_then(|stage| stage.early_stopping)
             .is_some_and(|stopping| stopping.restore_best_weights),
     };
-    let run = identity(config, &description);
+    let run = RunIdentity {
+        groups_sha256: description.groups_sha256.clone(),
+        ..identity_but_groups(config, prepared, start)
+    };
     let mut folder = RunFolder::open(&config.out, &run)?;
     let is_trained =
         |fold: &&Fold| config.is_selected(fold) || folder.done().contains_key(&fold.index);
@@ -249,20 +253,6 @@ fn warn(outcomes: &[Outcome]) {
             Level::Error | Level::Warning => tracing::warn!("{line}"),
             Level::Note => tracing::debug!("{line}"),
         }
-    }
-}
-
-fn identity(config: &Config, description: &RunDescription) -> RunIdentity {
-    RunIdentity {
-        format_version: FORMAT_VERSION,
-        recipe: config.recipe.to_toml(),
-        data_sha256: description.dataset.sha256.clone(),
-        groups_sha256: description.groups_sha256.clone(),
-        weights_sha256: description.weights.sha256.clone(),
-        split: description.split,
-        num_folds: config.num_folds,
-        repeats: config.repeats,
-        seed: config.seed,
     }
 }
 

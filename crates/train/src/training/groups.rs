@@ -7,13 +7,16 @@ use preprocess::Prepared;
 
 use super::{
     Config, Interrupt,
+    identity::identity_but_groups,
     materials::{feature_cache, kept_pool5},
+    plan::plan,
     start::Start,
 };
 use crate::{
     Error,
-    diagnosis::{Features, joined, near_pairs},
+    diagnosis::{Features, joined, near_copies},
     features::FeatureFile,
+    run::RunFolder,
 };
 
 /// Numbers of features that are compared in memory, of which it takes up to three times 4 bytes each.
@@ -41,7 +44,8 @@ pub(super) fn same_photographs(prepared: &Prepared) -> Vec<u32> {
 ///
 /// # Errors
 ///
-/// [`Error::InterruptedFeatures`] after Ctrl-C, and what reading photographs, the network or the disk
+/// [`Error::InterruptedFeatures`] after Ctrl-C; before features are computed, [`Error::Recipe`] of a
+/// stage and [`Error::OtherRun`] or [`Error::Output`] of the run's folder; and what reading photographs, the network or the disk
 /// report.
 pub(super) fn with_near_copies(
     config: &Config,
@@ -58,7 +62,7 @@ pub(super) fn with_near_copies(
     if start.has_random_base() {
         return as_they_are("a random base cannot tell others");
     }
-    let network = start.network(device)?;
+    let mut network = start.network(device)?;
     let cut = network.architecture().cut_after("pool5")?;
     let shape = network.architecture().shape_at(cut)?;
     if !fits_in_memory(prepared.len(), &shape) {
@@ -67,6 +71,9 @@ pub(super) fn with_near_copies(
     let file = match base_features {
         BaseFeatures::Kept => kept_pool5(config, prepared, start, &network)?,
         BaseFeatures::Computed(interrupt) => {
+            // What would stop the run afterwards had better do so before the work.
+            plan(&config.recipe_name, &config.recipe, &mut network)?;
+            RunFolder::check(&config.out, &identity_but_groups(config, prepared, start))?;
             prepared.verify()?;
             let cache = feature_cache(config, prepared, start)?;
             cache.features(&network, &[cut], interrupt)?.remove(&cut)
@@ -78,16 +85,17 @@ pub(super) fn with_near_copies(
     let Some(features) = all_features(&file)? else {
         return as_they_are("the base's features, which tell others, do not fit in memory");
     };
-    let Some(pairs) = near_pairs(&features, &prepared.labels(), groups)? else {
+    let Some(copies) = near_copies(&features, &prepared.labels(), groups)? else {
         return as_they_are("the base sees nearly the same in most photographs");
     };
-    let joined = joined(groups, &pairs);
+    let joined = joined(groups, &copies.pairs);
     let count = |groups: &[u32]| (0..).zip(groups).filter(|(image, group)| image != *group).count();
     tracing::info!(
         "folds part no near duplicates: {} images by what `prepare` found, {} more by what the base \
-         sees",
+         sees (cosine {:.2} and more)",
         count(groups),
-        count(&joined) - count(groups)
+        count(&joined) - count(groups),
+        copies.cosine
     );
     Ok(joined)
 }

@@ -1,9 +1,13 @@
 //! A run that is diagnosed before it starts.
 
+use std::path::Path;
+
+use model::{WeightsFile, weights};
 use train::{
     diagnosis::{Check, Depth, Diagnosis, diagnose},
     folds::SplitKind,
-    training::Interrupt,
+    loss::LossKind,
+    training::{Interrupt, WeightsChoice},
 };
 
 use crate::support::{Bench, narrow};
@@ -48,4 +52,27 @@ fn a_cheap_diagnosis_does_not_run_the_network_and_says_so() {
         "{text}"
     );
     assert!(!checks(&diagnosis).contains(&Check::Coverage), "{text}");
+}
+
+#[test]
+fn a_loss_that_is_never_a_number_is_not_taken_for_a_clipped_one() {
+    let bench = Bench::new(3, 4);
+    let mut config = bench.config(&narrow("linear", PROBE), "run");
+    config.recipe.loss = LossKind::Keras22Clipped;
+    config.recipe.widths = None;
+    // With weights as large as these the logits are infinite on both sides.
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("base/synthetic-narrow.safetensors");
+    let file = WeightsFile::read(&base).unwrap();
+    let large =
+        file.tensors().iter().map(|(name, tensor)| (name.clone(), (tensor * 1e30).unwrap()));
+    let path = bench.path("large.safetensors");
+    weights::write(&path, &large.collect(), file.metadata()).unwrap();
+    config.weights = WeightsChoice::File(path);
+
+    let diagnosis = diagnose(&config, Depth::Steps, &Interrupt::default()).unwrap();
+    let found = checks(&diagnosis);
+    assert!(found.contains(&Check::InitialLoss), "{found:?}");
+    assert!(found.contains(&Check::OverfitBatch), "{found:?}");
+    let skipped = diagnosis.skipped.iter().find(|(check, _)| *check == Check::ClippedSaturation);
+    assert_eq!(skipped.unwrap().1, "no step's loss is a number");
 }

@@ -121,6 +121,32 @@ fn a_grouped_split_keeps_together_what_the_base_takes_for_copies() {
 }
 
 #[test]
+fn what_stops_a_grouped_run_does_so_before_features_are_computed() {
+    let bench = Bench::new(4, 6);
+    let mut config = grouped(&bench, "run");
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("base/synthetic-narrow.safetensors");
+    config.weights = WeightsChoice::File(base);
+    config.recipe.widths = None;
+    let features = bench.path("data-features");
+
+    let mut recipe = config.recipe.clone();
+    recipe.stages[0].freeze = vec!["conv1_*".parse().unwrap()];
+    let result = run(&Config { recipe, ..config.clone() }, &Interrupt::default());
+    assert!(matches!(result, Err(Error::Recipe { .. })), "{result:?}");
+    assert!(!features.exists());
+
+    fs::create_dir(bench.path("run")).unwrap();
+    fs::write(bench.path("run/thesis.tex"), "precious").unwrap();
+    let result = run(&config, &Interrupt::default());
+    assert!(matches!(result, Err(Error::Output { .. })), "{result:?}");
+    assert!(!features.exists());
+
+    config.out = bench.path("other");
+    run(&config, &Interrupt::default()).unwrap();
+    assert!(features.exists());
+}
+
+#[test]
 fn a_grouped_split_keeps_near_duplicates_on_one_side() {
     let bench = bench_with_copies();
     let prepared = Prepared::open(&bench.path("data")).unwrap();
