@@ -14,7 +14,8 @@ use crate::weights::LoadReport;
 pub enum Error {
     /// There is no file of weights: make one.
     #[error(
-        "{path} not found; make it with `cargo xtask convert-weights`, weights/README.md says out of what"
+        "{path} not found; `cargo xtask fetch-weights` fetches published weights, `cargo xtask \
+         convert-weights` converts a file of them; weights/README.md says where they are"
     )]
     WeightsNotFound {
         /// Where it was looked for.

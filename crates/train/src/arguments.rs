@@ -52,8 +52,8 @@ pub struct SharedArguments {
     /// Deals the images so often, each time anew: fold F of repeat I, both from 0, has number I * K + F
     #[arg(long, value_name = "R", default_value = "1", value_parser = repeats)]
     pub repeats: NonZeroUsize,
-    /// Trains only the fold of this number, from 0; may be repeated
-    #[arg(long, value_name = "I")]
+    /// Trains only the folds of these numbers, from 0: `--fold 0,2` or `--fold 0 --fold 2`
+    #[arg(long, value_name = "I", value_delimiter = ',')]
     pub fold: Vec<usize>,
     /// stratified, shuffled, contiguous or grouped, as scikit-learn makes them [default: the recipe's]
     ///

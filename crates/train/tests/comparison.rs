@@ -82,15 +82,18 @@ fn the_table_has_a_line_a_run_and_says_what_has_no_difference() {
     let report = Report::new(&runs, vec![stopped], &Baseline::First).unwrap();
     let expected = "\
 4 people, 50 photographs, chance 25.00 %; 5 folds, seed 42; differences are to probe, in percentage points
-run                              split       folds  accuracy %  std. error  top-5 %  s a fold  s in all  difference      95 % interval       p  verdict
-probe                            stratified    4/5       60.00        4.08    90.00       1.5       6.0    baseline                             not diagnosed
-a-recipe-with-quite-a-long-name  stratified    3/5       76.67        8.82    90.00       1.5       4.5      +20.00   -12.86 to +52.86  0.1201  nothing found
-naive                            contiguous    2/5       15.00        5.00    90.00       1.5       3.0           -  the split differs       -  error: The rate is too high.
+run                              split       folds  accuracy %  std. error  top-5 %  s a fold  s in all  difference      95 % interval       p
+probe                            stratified    4/5       60.00        4.08    90.00       1.5       6.0    baseline
+a-recipe-with-quite-a-long-name  stratified    3/5       76.67        8.82    90.00       1.5       4.5      +20.00   -12.86 to +52.86  0.1201
+naive                            contiguous    2/5       15.00        5.00    90.00       1.5       3.0           -  the split differs       -
+probe: not diagnosed
+a-recipe-with-quite-a-long-name: nothing found
+naive: error: The rate is too high.
 note: a-recipe-with-quite-a-long-name and probe: the difference is over the 3 folds that both have
 note: naive and probe have other folds, so no difference is given: the split is contiguous and stratified; train both with one --split
 note: a-recipe-with-quite-a-long-name: each fold's best epoch, chosen on its own held-out photographs: optimistic
 note: naive: its folds started from different weights, as where one model goes through all; it may have trained on what it is measured on
-note: interval and p are of the corrected resampled t-test (Nadeau and Bengio), which knows that folds share training images
+note: interval and p are of the corrected resampled t-test (Nadeau and Bengio), which knows that folds share training images; where the interval holds 0, they do not tell the two apart
 stopped: fast: the loss is NaN
 ";
     let found = table(&report);

@@ -70,7 +70,8 @@ pub enum Error {
     /// The connection kept breaking: call again, what came is kept where the server lets it be.
     #[error(
         "{url} gave nothing new in {attempts} attempts, after {size_bytes} bytes; the last: \
-         {reason}; call again to go on, or give another address with `--url`"
+         {reason}; call again to go on, give another address with `--url`, or download the file otherwise and \
+         convert it with `cargo xtask convert-weights`"
     )]
     GaveUp {
         /// The address.

@@ -57,9 +57,9 @@ pub enum CalibrationError {
     },
     /// The loss falls forever, so no temperature is best.
     #[error(
-        "no temperature is best: the loss keeps falling towards {}",
-        match towards { Limit::Zero => "0, for every image is right",
-            Limit::Infinity => "infinity, for the truth's logits are no higher than the others" }
+        "{}",
+        match towards { Limit::Zero => "all images are right, and being surer is always better",
+            Limit::Infinity => "the answers are no better than chance, and being unsure is always better" }
     )]
     NoMinimum {
         /// Where to.

@@ -16,6 +16,8 @@ pub fn table(report: &Report) -> String {
     let mut lines = vec![heading(report)];
     let (titles, cells) = columns(report);
     lines.extend(aligned(&titles, &cells));
+    let verdict = |row: &Row| format!("{}: {}", row.name, row.verdict);
+    lines.extend(report.runs.iter().map(verdict));
     lines.extend(notes(report).into_iter().map(|note| format!("note: {note}")));
     let stopped = |run: &super::StoppedRun| format!("stopped: {}: {}", run.name, run.problem);
     lines.extend(report.stopped.iter().map(stopped));
@@ -58,7 +60,6 @@ fn columns(report: &Report) -> (Vec<(&'static str, Side)>, Vec<Vec<String>>) {
         ("difference", Right),
         ("95 % interval", Right),
         ("p", Right),
-        ("verdict", Left),
     ]);
     let cells = |row: &Row| {
         let mut cells = vec![row.name.clone()];
@@ -75,7 +76,6 @@ fn columns(report: &Report) -> (Vec<(&'static str, Side)>, Vec<Vec<String>>) {
             format!("{:.1}", row.seconds),
         ]);
         cells.extend(difference(report.against_baseline(&row.name)));
-        cells.push(row.verdict.to_string());
         cells
     };
     (titles, report.runs.iter().map(cells).collect())
@@ -174,7 +174,8 @@ fn notes(report: &Report) -> Vec<String> {
     if tested > 0 {
         notes.push(
             "interval and p are of the corrected resampled t-test (Nadeau and Bengio), which knows \
-             that folds share training images"
+             that folds share training images; where the interval holds 0, they do not tell the two \
+             apart"
                 .to_owned(),
         );
     }

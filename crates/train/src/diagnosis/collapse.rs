@@ -108,7 +108,8 @@ pub fn collapse(spread: &PredictionSpread) -> Outcome {
                  {num_classes} people in all (entropy of its mean prediction {entropy:.2} of \
                  {:.2}): it has collapsed, or nearly, to a constant answer.",
                 percent(top_share),
-                (num_classes as f64).ln()
+                (num_classes as f64).ln(),
+                entropy = entropy.abs()
             ),
             lower_the_rate(),
         )
@@ -118,7 +119,7 @@ pub fn collapse(spread: &PredictionSpread) -> Outcome {
 /// Judges predictions after some steps; what was so before the first one has not collapsed.
 pub fn collapse_since(before: &PredictionSpread, after: &PredictionSpread) -> Outcome {
     if COLLAPSED < before.excess() && after.excess() <= before.excess() {
-        let why = "the new head's answers are as uniform before it has learned anything";
+        let why = "the new head says one person for most before its first step too";
         return Outcome::skipped(Check::Collapse, why);
     }
     collapse(after)

@@ -115,7 +115,7 @@ impl Trial<'_> {
         let mut outcomes = vec![
             match left {
                 Some(steps) => not_a_number(Check::InitialLoss, steps, STEPS),
-                None => initial_loss(first_loss, &counts),
+                None => initial_loss(first_loss, &counts, trains_backbone),
             },
             update_ratio(&median_by_block(blocks.clone())),
             gradient_norm(&blocks),

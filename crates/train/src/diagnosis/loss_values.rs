@@ -27,8 +27,8 @@ const FLAT: f64 = 0.02;
 /// Epochs that a loss must stay to be flat.
 pub const PRIOR_FLAT_EPOCHS: usize = 3;
 
-/// Judges the loss before the first step.
-pub fn initial_loss(loss: f64, counts: &Counts) -> Outcome {
+/// Judges the loss before the first step; `trains_base` where the stage trains the base too.
+pub fn initial_loss(loss: f64, counts: &Counts, trains_base: bool) -> Outcome {
     let check = Check::InitialLoss;
     if counts.num_classes() < 2 {
         return Outcome::skipped(check, "there are fewer than two people");
@@ -45,10 +45,12 @@ pub fn initial_loss(loss: f64, counts: &Counts) -> Outcome {
                 counts.num_classes(),
                 counts.uniform_loss()
             ),
-            Remedy::advice(
+            Remedy::advice(if trains_base {
                 "A first stage that trains the head alone (as in `--recipe two-stage`) keeps those \
-                 gradients from the base.",
-            ),
+                 gradients from the base."
+            } else {
+                "Nothing: this stage trains the head alone, so that they do not reach the base."
+            }),
         )
     })
 }
@@ -133,9 +135,9 @@ mod tests {
     fn the_questions_first_loss_is_noted() {
         let people: Vec<u32> = (0..311).collect();
         let counts = Counts::of(&people, 311);
-        assert!(initial_loss(27.18, &counts).finding().is_some());
-        assert!(initial_loss(5.8, &counts).finding().is_none());
-        assert!(initial_loss(f64::NAN, &counts).finding().is_some());
+        assert!(initial_loss(27.18, &counts, true).finding().is_some());
+        assert!(initial_loss(5.8, &counts, true).finding().is_none());
+        assert!(initial_loss(f64::NAN, &counts, false).finding().is_some());
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub fn text(diagnosis: &Diagnosis) -> String {
         }
         Some(cause) => {
             lines.push("Nothing found that would keep the run from learning.".to_owned());
-            lines.push(format!("First to look at: {}", cause.finding.verdict));
+            if cause.level() == Level::Warning {
+                lines.push(format!("First to look at: {}", cause.finding.verdict));
+            }
         }
         None if diagnosis.silent.is_empty() => lines.push("Nothing was checked.".to_owned()),
         None => lines.push("Nothing found.".to_owned()),
@@ -54,16 +56,20 @@ pub fn text(diagnosis: &Diagnosis) -> String {
 pub fn verdict_line(diagnosis: &Diagnosis) -> String {
     let verdict = match diagnosis.causes.first() {
         Some(cause) if cause.level() == Level::Error => {
-            format!("why it does not learn: {}", cause.finding.verdict)
+            format!("why it does not learn: {}", with_remedy(&cause.finding))
         }
         Some(cause) if cause.level() == Level::Warning => {
-            format!("look at this: {}", cause.finding.verdict)
+            format!("look at this: {}", with_remedy(&cause.finding))
         }
         _ if diagnosis.silent.is_empty() => return String::new(),
         _ => "nothing found that keeps it from learning; diagnosis.json has what was checked"
             .to_owned(),
     };
     format!("{:>12}  {verdict}\n", "diagnosis")
+}
+
+fn with_remedy(finding: &Finding) -> String {
+    format!("{} (remedy: {})", finding.verdict, remedy_words(&finding.remedy))
 }
 
 /// A finding in one line, with its number and its remedy.
@@ -78,22 +84,27 @@ fn finding_lines(finding: &Finding) -> [String; 3] {
         Level::Warning => "warning",
         Level::Note => "note",
     };
-    let remedy = match &finding.remedy {
+    [
+        format!("{level} [{}]: {}", finding.check.name(), finding.verdict),
+        format!("  {}", number(&finding.measurement)),
+        format!("  remedy: {}", remedy_words(&finding.remedy)),
+    ]
+}
+
+fn remedy_words(remedy: &Remedy) -> String {
+    match remedy {
         Remedy::Recipe { key, value } => {
-            format!("in the recipe, before its stages: {key} = {value}")
+            format!("in a copy of the recipe, before its stages: {key} = {value}")
         }
-        Remedy::Stage { key, value } => format!("in the recipe's stage: {key} = {value}"),
+        Remedy::Stage { key, value } => {
+            format!("in a copy of the recipe, in its stages: {key} = {value}")
+        }
         Remedy::Command { command } if command.starts_with("--") => {
             format!("give the command {command}")
         }
         Remedy::Command { command } => command.clone(),
         Remedy::Advice { text } => text.clone(),
-    };
-    [
-        format!("{level} [{}]: {}", finding.check.name(), finding.verdict),
-        format!("  {}", number(&finding.measurement)),
-        format!("  remedy: {remedy}"),
-    ]
+    }
 }
 
 fn number(measurement: &Measurement) -> String {

@@ -172,8 +172,8 @@ pub fn baseline_beaten(folds: &[BesideBaseline]) -> Outcome {
         (
             Level::Warning,
             format!(
-                "The network recognizes {} of held-out photographs and {} of those it trains on, where \
-                 the frozen base alone, by nearest means, recognizes {}: {words}.",
+                "The network recognizes {} of held-out photographs and {} of those it trains on (as it \
+                 is shown them), where the frozen base alone, by nearest means, recognizes {}: {words}.",
                 percent(trained),
                 percent(by_heart),
                 percent(alone)

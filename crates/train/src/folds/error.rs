@@ -25,7 +25,7 @@ pub enum FoldsError {
     /// No identity reaches every fold.
     #[error(
         "{num_folds} stratified folds asked for but the largest identity has {largest} images; \
-         ask for at most {largest} folds or for the split `shuffled`"
+         give `--folds {largest}` or fewer, or `--split shuffled`"
     )]
     IdentitiesTooSmall {
         /// Folds asked for.
@@ -99,7 +99,7 @@ impl fmt::Display for FoldsWarning {
         write!(
             formatter,
             "the smallest identity has {images} images for {num_folds} folds, \
-             so some folds do not validate it"
+             so some folds do not validate it; `--folds {images}` would"
         )
     }
 }

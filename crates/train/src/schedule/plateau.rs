@@ -97,9 +97,7 @@ impl PlateauState {
         }
         self.wait = 0;
         self.cooldown_left = config.cooldown;
-        let reduced = (learning_rate * config.factor.get()).max(lowest);
-        tracing::info!("learning rate reduced to {reduced:.2e} by {}", config.monitor);
-        reduced
+        (learning_rate * config.factor.get()).max(lowest)
     }
 }
 

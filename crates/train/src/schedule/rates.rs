@@ -34,7 +34,7 @@ pub struct Rates {
 pub enum RatesError {
     /// The rate would never be reached.
     #[error(
-        "`warmup` takes {warmup_steps} steps and the stage has {steps}; make it shorter than the stage"
+        "`warmup` takes {warmup_steps} steps and the stage has {steps}; make it shorter, or give the stage more epochs"
     )]
     WarmupTooLong {
         /// Steps of the warm-up.

@@ -171,7 +171,10 @@ fn calibration(
     let temperature = match fitted {
         Ok(temperature) => temperature,
         Err(error) => {
-            tracing::info!(fold = last.fold.index, "no temperature is fitted: {error}");
+            tracing::info!(
+                "fold {}: no temperature is fitted, and accuracy is none the worse: {error}",
+                last.fold.index
+            );
             return Ok(None);
         }
     };

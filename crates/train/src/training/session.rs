@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::checkpoints::Checkpoints;
 use crate::{
-    diagnosis::{Check, EpochsSeen, Level, RunContext, of_epoch},
+    diagnosis::{Check, EpochsSeen, Level, RunContext, finding_line, of_epoch},
     run::{EpochRecord, HealthRecord, RecordLog},
 };
 
@@ -40,7 +40,7 @@ impl<'a> Session<'a> {
             let Some(finding) = outcome.finding() else { continue };
             let place = (epoch.fold, epoch.stage.clone(), finding.check);
             if finding.level != Level::Note && self.said.insert(place) {
-                tracing::warn!("{}: {}", finding.check.name(), finding.verdict);
+                tracing::warn!("{}", finding_line(finding));
             }
         }
     }

@@ -255,7 +255,15 @@ impl StageRun<'_> {
     ) -> Result<(), Error> {
         let (stage, at) = (self.plan.stage, &mut stage_state.progress);
         if let (Some(plateau), Some(config)) = (&mut at.plateau, stage.reduce_on_plateau) {
-            at.learning_rate = plateau.observe(monitored(record, config.monitor), at.learning_rate);
+            let before = at.learning_rate;
+            at.learning_rate = plateau.observe(monitored(record, config.monitor), before);
+            if at.learning_rate < before {
+                tracing::info!(
+                    "learning rate reduced to {:.2e}: {} has not improved",
+                    at.learning_rate,
+                    monitored_name(record, config.monitor)
+                );
+            }
         }
         let (Some(stopping), Some(config)) = (&mut at.stopping, stage.early_stopping) else {
             return Ok(());
@@ -303,6 +311,12 @@ impl StageRun<'_> {
         };
         places.into_iter().map(|place| train[place]).collect()
     }
+}
+
+/// What a metric of an epoch is called in its line.
+fn monitored_name(record: &EpochRecord, monitor: Monitor) -> String {
+    let name = monitor.to_string().replace('_', " ");
+    if record.inner_loss.is_some() { name.replace("validation", "inner") } else { name }
 }
 
 /// A metric of an epoch; that of the images that steer, where there are any.
