@@ -49,11 +49,11 @@ pub struct SharedArguments {
     /// Folds of the split
     #[arg(long, value_name = "K", default_value_t = 15)]
     pub folds: usize,
-    /// Deals the images so often, each time anew: fold F of repeat I, both from 0, has number I * K + F
+    /// Deals the images so often, each time anew: fold F of repeat J, both from 0, has number J * K + F
     #[arg(long, value_name = "R", default_value = "1", value_parser = repeats)]
     pub repeats: NonZeroUsize,
     /// Trains only the folds of these numbers, from 0: `--fold 0,2` or `--fold 0 --fold 2`
-    #[arg(long, value_name = "I", value_delimiter = ',')]
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
     pub fold: Vec<usize>,
     /// stratified, shuffled, contiguous or grouped, as scikit-learn makes them [default: the recipe's]
     ///
@@ -178,5 +178,24 @@ pub fn minutes(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
         _ => Err("expected a number of minutes, at least 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        run: RunArguments,
+    }
+
+    #[test]
+    fn folds_are_given_one_by_one_or_with_commas() {
+        let given = ["train", "--data", "d", "--weights", "random", "--fold", "0,2", "--fold", "5"];
+        assert_eq!(Command::parse_from(given).run.shared.fold, [0, 2, 5]);
     }
 }

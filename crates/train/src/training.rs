@@ -34,6 +34,7 @@ pub(crate) use experiment::Experiment;
 pub use experiment::run;
 pub(crate) use first_steps::{FirstStep, FirstSteps};
 pub(crate) use groups::{BaseFeatures, all_features};
+pub(crate) use identity::check;
 pub(crate) use initial_weights::refuse_wrong_shapes;
 pub use inputs::Inputs;
 pub use interrupt::Interrupt;

@@ -93,7 +93,7 @@ note: a-recipe-with-quite-a-long-name and probe: the difference is over the 3 fo
 note: naive and probe have other folds, so no difference is given: the split is contiguous and stratified; train both with one --split
 note: a-recipe-with-quite-a-long-name: each fold's best epoch, chosen on its own held-out photographs: optimistic
 note: naive: its folds started from different weights, as where one model goes through all; it may have trained on what it is measured on
-note: interval and p are of the corrected resampled t-test (Nadeau and Bengio), which knows that folds share training images; where the interval holds 0, they do not tell the two apart
+note: interval and p are of the corrected resampled t-test (Nadeau and Bengio), which knows that folds share training images; where the interval holds 0, the folds do not tell the two runs apart
 stopped: fast: the loss is NaN
 ";
     let found = table(&report);

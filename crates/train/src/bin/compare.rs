@@ -52,7 +52,7 @@ Examples:
       --weights weights/vggface-keras-notop.safetensors --out runs/compared --folds 5
   cargo xtask compare --recipes naive,my-recipe.toml --baseline my-recipe --split stratified \\
       --data data/lfw-224 --weights weights/vggface-keras-notop.safetensors --out runs/mine
-  cargo xtask compare runs/compared/two-stage runs/mine --json > comparison.json";
+  cargo xtask compare runs/compared/two-stage runs/mine/my-recipe --json > comparison.json";
 
 #[global_allocator]
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;

@@ -59,7 +59,7 @@ pub enum CalibrationError {
     #[error(
         "{}",
         match towards { Limit::Zero => "all images are right, and being surer is always better",
-            Limit::Infinity => "the answers are no better than chance, and being unsure is always better" }
+            Limit::Infinity => "in the mean the truth's logits are no higher than the others', and being unsure is always better" }
     )]
     NoMinimum {
         /// Where to.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Baseline, ComparedRun, Report, StoppedRun, runs::check_names};
 use crate::{
     Error,
-    training::{self, BaseFeatures, Config, Interrupt, Materials},
+    training::{self, Config, Interrupt},
     whole_file::write_whole,
 };
 
@@ -59,7 +59,7 @@ pub fn compare_recipes(
         return Err(Error::Output { path: out.to_owned(), problem: problem.to_owned() });
     }
     for config in configs {
-        Materials::open(config, BaseFeatures::Kept)?;
+        training::check(config)?;
     }
     if let Some((name, other)) = other_split(&names, configs) {
         tracing::warn!(

@@ -174,8 +174,8 @@ fn notes(report: &Report) -> Vec<String> {
     if tested > 0 {
         notes.push(
             "interval and p are of the corrected resampled t-test (Nadeau and Bengio), which knows \
-             that folds share training images; where the interval holds 0, they do not tell the two \
-             apart"
+             that folds share training images; where the interval holds 0, the folds do not tell \
+             the two runs apart"
                 .to_owned(),
         );
     }

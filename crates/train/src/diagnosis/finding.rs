@@ -201,8 +201,9 @@ pub(super) fn lower_the_rate() -> Remedy {
 
 /// What finds a rate that suits a run.
 pub(super) fn find_the_rate() -> Remedy {
-    Remedy::command(
-        "cargo xtask find-rate, with this run's --data, --weights, --recipe and --folds",
+    Remedy::advice(
+        "Find a rate by `cargo xtask find-rate` with this run's --data, --weights, --recipe and \
+         --folds.",
     )
 }
 

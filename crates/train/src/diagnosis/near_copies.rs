@@ -20,7 +20,7 @@ const NEAR: f32 = 0.85;
 /// as near as two people come: some photographs have the wrong name.
 const STRANGERS: f64 = 0.001;
 
-/// So many such pairs may there be in small sets too.
+/// So many such pairs may there be in sets of fewer than 6,000 images too.
 const FEWEST_STRANGERS: usize = 3;
 
 /// Pairs for each image, in the mean, from which on the base is blind rather than the images alike.
@@ -39,7 +39,7 @@ pub(crate) struct NearCopies {
 }
 
 /// Looks for near copies; none where there are too many to be copies.
-//////
+///
 /// # Shapes
 ///
 /// - `features`: of pool5, of each image

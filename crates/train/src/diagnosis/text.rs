@@ -94,13 +94,13 @@ fn finding_lines(finding: &Finding) -> [String; 3] {
 fn remedy_words(remedy: &Remedy) -> String {
     match remedy {
         Remedy::Recipe { key, value } => {
-            format!("in a copy of the recipe, before its stages: {key} = {value}")
+            format!("set {key} = {value} in a copy of the recipe, above its first [[stage]]")
         }
         Remedy::Stage { key, value } => {
-            format!("in a copy of the recipe, in its stages: {key} = {value}")
+            format!("set {key} = {value} in a copy of the recipe, in its [[stage]]")
         }
         Remedy::Command { command } if command.starts_with("--") => {
-            format!("give the command {command}")
+            format!("add `{command}` to the command")
         }
         Remedy::Command { command } => command.clone(),
         Remedy::Advice { text } => text.clone(),
@@ -173,7 +173,7 @@ mod tests {
              \n\
              error [base-rate]: The rate is too high.\n  \
                share of a weight a step: 0.1314, healthy is at most 0.04\n  \
-               remedy: give the command --recipe two-stage\n  \
+               remedy: add `--recipe two-stage` to the command\n  \
                which explains: One answer for all.\n    \
                  share of a weight a step: 0.1314, healthy is at most 0.04\n\
              \n\

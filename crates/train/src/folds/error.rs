@@ -25,7 +25,11 @@ pub enum FoldsError {
     /// No identity reaches every fold.
     #[error(
         "{num_folds} stratified folds asked for but the largest identity has {largest} images; \
-         give `--folds {largest}` or fewer, or `--split shuffled`"
+         {}",
+        match largest {
+            0 | 1 => "give `--split shuffled`, or prepare with `--min-faces 2`".to_owned(),
+            largest => format!("give `--folds {largest}` or fewer, or `--split shuffled`"),
+        }
     )]
     IdentitiesTooSmall {
         /// Folds asked for.
@@ -99,7 +103,30 @@ impl fmt::Display for FoldsWarning {
         write!(
             formatter,
             "the smallest identity has {images} images for {num_folds} folds, \
-             so some folds do not validate it; `--folds {images}` would"
-        )
+             so some folds do not validate it"
+        )?;
+        match images {
+            0 | 1 => formatter.write_str("; `prepare --min-faces 2` leaves such identities out"),
+            images => write!(formatter, "; with `--folds {images}` every fold does"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_take_a_single_fold() {
+        for images in [0, 1] {
+            let error = FoldsError::IdentitiesTooSmall { num_folds: 3, largest: images };
+            assert!(error.to_string().contains("--min-faces 2"), "{error}");
+            let warning = FoldsWarning::SmallIdentity { images, num_folds: 3 };
+            assert!(warning.to_string().contains("--min-faces 2"), "{warning}");
+        }
+        let error = FoldsError::IdentitiesTooSmall { num_folds: 9, largest: 7 };
+        assert!(error.to_string().contains("`--folds 7` or fewer"), "{error}");
+        let warning = FoldsWarning::SmallIdentity { images: 7, num_folds: 9 };
+        assert!(warning.to_string().contains("with `--folds 7` every fold does"), "{warning}");
     }
 }

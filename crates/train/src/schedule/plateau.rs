@@ -75,7 +75,7 @@ impl PlateauState {
 
     /// Takes note of an epoch's metric and returns the rate for the next epoch.
     ///
-    /// Reports the reduction, and a `value` that is NaN.
+    /// Reports a `value` that is NaN.
     pub fn observe(&mut self, value: f64, learning_rate: f64) -> f64 {
         let config = self.config;
         if self.cooldown_left > 0 {

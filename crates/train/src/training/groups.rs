@@ -7,16 +7,14 @@ use preprocess::Prepared;
 
 use super::{
     Config, Interrupt,
-    identity::identity_but_groups,
+    identity::refuse_stages_or_folder,
     materials::{feature_cache, kept_pool5},
-    plan::plan,
     start::Start,
 };
 use crate::{
     Error,
     diagnosis::{Features, joined, near_copies},
     features::FeatureFile,
-    run::RunFolder,
 };
 
 /// Numbers of features that are compared in memory, of which it takes up to three times 4 bytes each.
@@ -44,9 +42,8 @@ pub(super) fn same_photographs(prepared: &Prepared) -> Vec<u32> {
 ///
 /// # Errors
 ///
-/// [`Error::InterruptedFeatures`] after Ctrl-C; before features are computed, [`Error::Recipe`] of a
-/// stage and [`Error::OtherRun`] or [`Error::Output`] of the run's folder; and what reading photographs, the network or the disk
-/// report.
+/// Before features are computed those of [`refuse_stages_or_folder`]; [`Error::InterruptedFeatures`]
+/// after Ctrl-C, and what reading photographs, the network or the disk report.
 pub(super) fn with_near_copies(
     config: &Config,
     prepared: &Prepared,
@@ -72,8 +69,7 @@ pub(super) fn with_near_copies(
         BaseFeatures::Kept => kept_pool5(config, prepared, start, &network)?,
         BaseFeatures::Computed(interrupt) => {
             // What would stop the run afterwards had better do so before the work.
-            plan(&config.recipe_name, &config.recipe, &mut network)?;
-            RunFolder::check(&config.out, &identity_but_groups(config, prepared, start))?;
+            refuse_stages_or_folder(config, prepared, start, &mut network)?;
             prepared.verify()?;
             let cache = feature_cache(config, prepared, start)?;
             cache.features(&network, &[cut], interrupt)?.remove(&cut)

@@ -1,9 +1,13 @@
-//! What makes a run the same as one that has begun.
+//! What makes a run the same as one that has begun, and what can stop it before its first step.
 
+use model::Vgg16;
 use preprocess::Prepared;
 
-use super::{Config, start::Start};
-use crate::run::{FORMAT_VERSION, RunIdentity};
+use super::{Config, Materials, groups::BaseFeatures, plan::plan, start::Start};
+use crate::{
+    Error,
+    run::{FORMAT_VERSION, RunFolder, RunIdentity},
+};
 
 /// A run's identity, of which the near duplicates are not known yet.
 pub(super) fn identity_but_groups(
@@ -22,4 +26,30 @@ pub(super) fn identity_but_groups(
         repeats: config.repeats,
         seed: config.seed,
     }
+}
+
+/// Refuses a run whose stages do not fit the network, or whose folder is another's.
+///
+/// # Errors
+///
+/// [`Error::Recipe`], [`Error::OtherRun`] or [`Error::Output`].
+pub(super) fn refuse_stages_or_folder(
+    config: &Config,
+    prepared: &Prepared,
+    start: &Start,
+    network: &mut Vgg16,
+) -> Result<(), Error> {
+    plan(&config.recipe_name, &config.recipe, network)?;
+    RunFolder::check(&config.out, &identity_but_groups(config, prepared, start))
+}
+
+/// Checks a run without beginning it: all that can stop it before its first step, but for what its
+/// features may bring. Nothing is written.
+///
+/// # Errors
+///
+/// Those of [`Materials::open`] and [`refuse_stages_or_folder`].
+pub(crate) fn check(config: &Config) -> Result<(), Error> {
+    let Materials { prepared, start, device, .. } = Materials::open(config, BaseFeatures::Kept)?;
+    refuse_stages_or_folder(config, &prepared, &start, &mut start.network(&device)?)
 }

@@ -259,9 +259,12 @@ impl StageRun<'_> {
             at.learning_rate = plateau.observe(monitored(record, config.monitor), before);
             if at.learning_rate < before {
                 tracing::info!(
-                    "learning rate reduced to {:.2e}: {} has not improved",
-                    at.learning_rate,
-                    monitored_name(record, config.monitor)
+                    "fold {} {} epoch {}: {} has not improved, rate {:.2e} from now on",
+                    record.fold,
+                    record.stage,
+                    record.epoch,
+                    monitored_name(config.monitor, record.inner_loss.is_some()),
+                    at.learning_rate
                 );
             }
         }
@@ -313,10 +316,10 @@ impl StageRun<'_> {
     }
 }
 
-/// What a metric of an epoch is called in its line.
-fn monitored_name(record: &EpochRecord, monitor: Monitor) -> String {
+/// What a metric is called in an epoch's line; `has_inner` where inner photographs steer.
+fn monitored_name(monitor: Monitor, has_inner: bool) -> String {
     let name = monitor.to_string().replace('_', " ");
-    if record.inner_loss.is_some() { name.replace("validation", "inner") } else { name }
+    if has_inner { name.replace("validation", "inner") } else { name }
 }
 
 /// A metric of an epoch; that of the images that steer, where there are any.
@@ -364,4 +367,16 @@ fn restore(network: &Vgg16, snapshot: &BTreeMap<String, Tensor>) -> Result<(), E
         var.set(snapshot.get(name).expect("a snapshot has all that the stage trains"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_is_called_as_in_the_epochs_line() {
+        assert_eq!(monitored_name(Monitor::ValidationAccuracy, true), "inner accuracy");
+        assert_eq!(monitored_name(Monitor::ValidationAccuracy, false), "validation accuracy");
+        assert_eq!(monitored_name(Monitor::TrainLoss, true), "train loss");
+    }
 }

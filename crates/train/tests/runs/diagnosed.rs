@@ -47,11 +47,43 @@ fn a_cheap_diagnosis_does_not_run_the_network_and_says_so() {
     let is_skipped = |check| diagnosis.skipped.iter().any(|(skipped, _)| *skipped == check);
     assert!(is_skipped(Check::Presentation) && is_skipped(Check::FrozenBaseline));
     let text = train::diagnosis::text(&diagnosis);
-    assert!(
-        text.contains("frozen-baseline, near-duplicates, loose-frames: it needs the network"),
-        "{text}"
-    );
+    assert!(text.contains("frozen-baseline, loose-frames: it needs the network"), "{text}");
     assert!(!checks(&diagnosis).contains(&Check::Coverage), "{text}");
+}
+
+/// The checks that the page says look then.
+fn looking(when: &str) -> Vec<String> {
+    let page = include_str!("../../src/diagnosis/README.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let mut names: Vec<String> = rows
+        .filter(|(_, rest)| rest.starts_with(&format!("{when} | ")))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The checks that did not run for what they need.
+fn wanting(diagnosis: &Diagnosis, words: &str) -> Vec<String> {
+    let skipped = diagnosis.skipped.iter().filter(|(_, why)| why.contains(words));
+    let mut names: Vec<String> = skipped.map(|(check, _)| check.name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_page_says_when_each_check_looks() {
+    let bench = Bench::new(3, 4);
+    let config = bench.config(&narrow("linear", PROBE), "run");
+    let cheap = diagnose(&config, Depth::Cheap, &Interrupt::default()).unwrap();
+    assert_eq!(wanting(&cheap, "needs the network"), looking("network"));
+    assert_eq!(wanting(&cheap, "needs the base's features"), looking("kept"));
+    assert_eq!(wanting(&cheap, "needs epochs"), looking("epochs"));
+    let mut steps = [looking("trial"), looking("steps")].concat();
+    steps.sort();
+    assert_eq!(wanting(&cheap, "step"), steps);
+    let waiting = looking("network").len() + looking("kept").len() + looking("epochs").len();
+    assert_eq!(looking("before").len(), Check::ALL.len() - waiting - steps.len());
 }
 
 #[test]

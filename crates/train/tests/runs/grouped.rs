@@ -144,6 +144,12 @@ fn what_stops_a_grouped_run_does_so_before_features_are_computed() {
     config.out = bench.path("other");
     run(&config, &Interrupt::default()).unwrap();
     assert!(features.exists());
+
+    fs::remove_dir_all(&features).unwrap();
+    config.seed += 1;
+    let result = run(&config, &Interrupt::default());
+    assert!(matches!(result, Err(Error::OtherRun { what: "the seed", .. })), "{result:?}");
+    assert!(!features.exists());
 }
 
 #[test]
