@@ -7,8 +7,8 @@ use preprocess::Prepared;
 
 use super::{
     Config, Interrupt,
-    identity::refuse_stages_or_folder,
     materials::{feature_cache, kept_pool5},
+    preflight::refuse_stages_or_folder,
     start::Start,
 };
 use crate::{

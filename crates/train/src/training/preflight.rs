@@ -1,4 +1,4 @@
-//! What makes a run the same as one that has begun, and what can stop it before its first step.
+//! What can stop a run before its features are computed: its stages, and the run that its folder is of.
 
 use model::Vgg16;
 use preprocess::Prepared;
