@@ -47,7 +47,7 @@ pub use coverage::{Coverage, coverage};
 pub use drift::{feature_drift, linear_cka, mean_cosine};
 pub use duplicates::{duplicates, near_duplicates};
 pub use finding::{Finding, Healthy, Level, Measurement, Outcome, Remedy};
-pub use framing::loose_frames;
+pub use framing::{Central, loose_frames};
 pub use loss_values::{PRIOR_FLAT_EPOCHS, clipped_saturation, flat_loss, initial_loss};
 pub(crate) use near_copies::{joined, near_copies};
 pub(crate) use origins::block_of;
@@ -56,6 +56,7 @@ pub use pixels::{
     PixelStatistics, channel_order, constant_images, gray_images, mean_subtraction, value_range,
 };
 pub use presentation::{Channels, Presentation, Scale};
+pub(crate) use probe::Probe;
 pub use probe::{ProbeImages, feature_spread, frozen_baseline, probe_images};
 pub use protocol::{clipped_loss, model_per_fold, monitors, validation_reuse};
 pub use rates::{StageRate, base_rate};

@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::Tensor;
-use model::{Architecture, LayerKind, Vgg16};
+use candle_core::{Device, Tensor};
+use model::{Architecture, LayerKind};
 use preprocess::{Normalization, Prepared, View, read_batch};
 
 use super::{
-    Check, Counts, Features, LayerWeights, Origin, Outcome, PixelStatistics, Presentation,
-    ProbeImages, Recognition, Rival, StageRate, base_rate, channel_order, clipped_loss,
+    Central, Check, Counts, Features, LayerWeights, Origin, Outcome, PixelStatistics, Presentation,
+    Probe, ProbeImages, Recognition, Rival, StageRate, base_rate, channel_order, clipped_loss,
     constant_images, coverage, duplicates, feature_spread, framing, from_file, frozen_baseline,
     gray_images, head_size, imbalance, initializer_like, loose_frames, mean_subtraction,
-    model_per_fold, monitors, presentation, probe, probe_images, random_base, recognize,
+    model_per_fold, monitors, presentation, probe::evenly, probe_images, random_base, recognize,
     small_identities, validation_reuse, value_range,
 };
 use crate::{Error, folds::Fold, numpy_random::NumpyRandom, recipe::Recipe};
+
+/// How often labels are shuffled to see what features come to by chance.
+const SHUFFLES: usize = 20;
 
 /// Photographs whose pixels are looked at.
 const PIXEL_IMAGES: usize = 128;
@@ -101,14 +104,15 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
 }
 
 /// Runs some hundred photographs through the frozen base, and some of them or all in two or three
-/// other presentations, and their central parts.
+/// other presentations, and two central parts of them.
 ///
 /// # Errors
 ///
 /// [`Error::Preprocess`] if photographs cannot be read, [`Error::Model`] or [`Error::Tensor`] if the
 /// network fails.
-pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>, Error> {
-    let images = probe_images(&beginning.prepared.labels());
+pub fn probes(beginning: &Beginning<'_>, device: &Device) -> Result<Vec<Outcome>, Error> {
+    let Beginning { prepared, normalization, architecture, tensors, .. } = *beginning;
+    let images = probe_images(&prepared.labels());
     let is_random = beginning.new.iter().any(|parameter| parameter.starts_with("conv"));
     if is_random || images.indices.is_empty() {
         let why = if is_random {
@@ -122,26 +126,29 @@ pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>
     }
     let largest = pixel_statistics(beginning)?.largest;
     let [in_use, reversed, scaled, both] = Presentation::candidates(largest);
-    let recognition = |images: &ProbeImages, view, shown| {
-        let Beginning { prepared, normalization, .. } = *beginning;
-        let features = probe::features(network, prepared, normalization, images, view, shown)?;
-        Ok::<_, Error>((recognize(&features, &images.labels)?, features))
-    };
-    tracing::info!("showing {} photographs to the frozen base", images.indices.len());
-    let (recognized, used) = recognition(&images, View::Plain, in_use)?;
-    let mut outcomes = vec![feature_spread(&used)?, baseline(&used, &images, &recognized)?];
+    let probe = Probe::new(prepared, normalization, architecture, tensors, device)?;
+    let ProbeImages { indices, labels, .. } = &images;
+    tracing::info!(
+        "showing {} photographs to the frozen base, at {} pixels",
+        indices.len(),
+        probe.side_px()
+    );
+    let used = probe.features(indices, View::Plain, in_use)?;
+    let recognized = recognize(&used, labels)?;
+    let mut outcomes = vec![feature_spread(&used)?, baseline(&used, labels, &recognized)?];
     tracing::info!("showing them to it in other ways");
-    let places = images.first_look();
-    let some = images.at(&places);
-    let some_recognized = recognize(&used.at(&places), &some.labels)?;
+    let (first, rest) = images.looks();
+    let first_labels = &labels[..first.len()];
+    let first_recognized = recognize(&used.first(first.len()), first_labels)?;
     // Another way to show them, held against the one in use: on some, and on all if it is worth it.
     let beside = |view, shown, is_worth_a_look: &dyn Fn(&Recognition, &Recognition) -> bool| {
-        let (other, _) = recognition(&some, view, shown)?;
-        if is_worth_a_look(&some_recognized, &other) && places.len() < images.indices.len() {
-            let (other, _) = recognition(&images, view, shown)?;
-            return Ok((recognized.clone(), other));
+        let other = probe.features(first, view, shown)?;
+        let other_recognized = recognize(&other, first_labels)?;
+        if is_worth_a_look(&first_recognized, &other_recognized) && !rest.is_empty() {
+            let other = other.followed_by(probe.features(rest, view, shown)?);
+            return Ok((recognized.clone(), recognize(&other, labels)?));
         }
-        Ok::<_, Error>((some_recognized.clone(), other))
+        Ok::<_, Error>((first_recognized.clone(), other_recognized))
     };
     let rival = |shown| -> Result<Rival, Error> {
         let rival = |in_use: &Recognition, recognition: &Recognition| Rival {
@@ -159,20 +166,30 @@ pub fn probes(beginning: &Beginning<'_>, network: &Vgg16) -> Result<Vec<Outcome>
         rivals.push(rival(both)?);
     }
     outcomes.push(presentation(&rivals));
-    let (whole, central) = beside(framing::central(), in_use, &framing::is_worth_a_look)?;
-    outcomes.push(loose_frames(&whole, &central));
+    let central = |share| -> Result<Central, Error> {
+        let view = framing::central(share);
+        let (whole, recognition) = beside(view, in_use, &framing::is_worth_a_look)?;
+        Ok(Central { share, whole, recognition })
+    };
+    let parts: Vec<_> = framing::CENTRAL.into_iter().map(central).collect::<Result<_, _>>()?;
+    outcomes.push(loose_frames(&parts, prepared.manifest().crop));
     Ok(outcomes)
 }
 
 fn baseline(
     features: &Features,
-    images: &ProbeImages,
+    labels: &[u32],
     recognized: &Recognition,
 ) -> Result<Outcome, Error> {
-    let mut labels = images.labels.clone();
+    let mut labels = labels.to_vec();
     // A control does not depend on the run's seed: the same data have the same one.
-    NumpyRandom::new(0).shuffle(&mut labels);
-    Ok(frozen_baseline(recognized, &recognize(features, &labels)?))
+    let mut random = NumpyRandom::new(0);
+    let mut sum = 0.0;
+    for _ in 0..SHUFFLES {
+        random.shuffle(&mut labels);
+        sum += recognize(features, &labels)?.accuracy();
+    }
+    Ok(frozen_baseline(recognized, sum / SHUFFLES as f64))
 }
 
 /// Every layer that has parameters, in the network's order.
@@ -194,8 +211,7 @@ fn layer_weights(beginning: &Beginning<'_>) -> Result<Vec<LayerWeights>, Error> 
 
 fn pixel_statistics(beginning: &Beginning<'_>) -> Result<PixelStatistics, Error> {
     let Beginning { prepared, normalization, .. } = *beginning;
-    let taken = prepared.len().min(PIXEL_IMAGES);
-    let indices: Vec<usize> = (0..taken).map(|place| place * prepared.len() / taken).collect();
+    let indices: Vec<usize> = evenly(prepared.len(), PIXEL_IMAGES).collect();
     let images = read_batch(prepared, &indices, normalization, View::Plain)?;
     Ok(PixelStatistics::of(&images, prepared.side_px(), normalization.bgr_means()))
 }

@@ -19,9 +19,9 @@ use crate::{
 pub enum Depth {
     /// Reading weights and some photographs: seconds.
     Cheap,
-    /// Also the base on some hundred photographs, and the first steps: two minutes on two
-    /// cores without AVX-512 where the first stage freezes the base of LFW's 311 people, three and a
-    /// half where it opens all of it.
+    /// Also the base on some hundred photographs, and the first steps: for LFW's 311 people one minute
+    /// on two cores without AVX-512 where the first stage freezes the base, one and a half to two where it
+    /// opens all of it.
     Steps,
 }
 
@@ -42,7 +42,7 @@ pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<
         Depth::Steps => {
             let trainable: Vec<_> = plans.iter().map(|plan| plan.trainable.clone()).collect();
             let beginning = beginning(config, &materials, &trainable, num_trained);
-            outcomes.extend(probes(&beginning, &network)?);
+            outcomes.extend(probes(&beginning, &materials.device)?);
             outcomes.push(near(config, &materials, &network)?);
             if interrupt.is_raised() {
                 return Err(Error::InterruptedTrial);

@@ -15,7 +15,7 @@ use crate::Error;
 const MOVED: f64 = 0.5;
 
 /// Of fewer images, unrelated features look alike: the measure is biased upward.
-const ENOUGH_IMAGES: usize = 100;
+pub(super) const ENOUGH_IMAGES: usize = 100;
 
 /// Linear centered kernel alignment of two sets of features of the same images, from 0 to 1; 1 if
 /// one is a rotation and scaling of the other. None if one of them is the same for all images.

@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use candle_core::{Device, Tensor};
-use model::{Mode, Vgg16};
+use model::{Cut, Mode, Vgg16};
 
 use super::{
     Counts, Features, NewBlocks, Origin, PredictionSpread,
     check::Check,
-    clipped_saturation, collapse_since, dead_units, feature_drift,
+    clipped_saturation, collapse_since, dead_units, drift, feature_drift,
     finding::{Level, Measurement, Outcome, find_the_rate, lower_the_rate},
     initial_loss,
+    probe::evenly,
     steps::{gradient_norm, has_no_gradient, update_ratio},
 };
 use crate::{
@@ -23,17 +24,17 @@ use crate::{
 };
 
 /// Steps that are taken, at most: at Adam's default rate the question's run is dead after three.
-const STEPS: usize = 6;
+const STEPS: usize = 4;
 
 /// Steps in succession without a gradient, after which no more are taken: what would still move the
 /// weights is the optimizer's momentum.
 const STILL: usize = 2;
 
-/// Held-out images that are looked at after them; drift needs a hundred.
-const WATCHED: usize = 128;
+/// Held-out images that are looked at before and after them.
+const WATCHED: usize = drift::ENOUGH_IMAGES;
 
 /// Images that are to be learned by heart.
-const BATCH: usize = 16;
+const BATCH: usize = 8;
 
 /// Steps in which they are to be, at most.
 const OVERFIT_STEPS: usize = 25;
@@ -73,6 +74,7 @@ pub(crate) fn first_steps(
 
 impl Trial<'_> {
     fn steps(&self) -> Result<Vec<Outcome>, Error> {
+        let trains_backbone = self.plan.trainable.iter().any(|layer| layer.starts_with("conv"));
         tracing::info!(
             "taking the first steps of stage `{}`, {STEPS} at most; nothing of them is kept",
             self.plan.stage.name
@@ -80,20 +82,16 @@ impl Trial<'_> {
         let mut network = self.network()?;
         let steps = self.first_steps(self.plan, &network)?;
         let fold = &self.materials.folds[steps.fold().index];
-        let stride = fold.validation.len().div_ceil(WATCHED);
-        let watched: Vec<usize> = fold.validation.iter().copied().step_by(stride).collect();
+        let watched: Vec<usize> =
+            evenly(fold.validation.len(), WATCHED).map(|place| fold.validation[place]).collect();
         let watched = steps.batch(&network, &watched)?;
 
-        let trains_backbone = self.plan.trainable.iter().any(|layer| layer.starts_with("conv"));
         let pool5 = network.architecture().cut_after("pool5")?;
-        let at_pool5 =
-            |network: &Vgg16| network.forward(self.plan.cut, pool5, &watched.images, Mode::Eval);
-        // Where the base is frozen, the stage begins there or behind it.
-        let before = trains_backbone.then(|| at_pool5(&network)).transpose()?;
-        let first_logits = match &before {
-            Some(features) => network.logits(pool5, features, Mode::Eval)?,
-            None => network.logits(self.plan.cut, &watched.images, Mode::Eval)?,
-        };
+        let head_cut = self.plan.cut.max(pool5);
+        let before_head =
+            |network: &Vgg16| network.forward(self.plan.cut, head_cut, &watched.images, Mode::Eval);
+        let before = before_head(&network)?;
+        let first_logits = network.logits(head_cut, &before, Mode::Eval)?;
         let first_loss = self.plain_loss(&first_logits, &watched.labels)?;
         let first_spread = spread(&first_logits, &watched.labels)?;
 
@@ -138,16 +136,18 @@ impl Trial<'_> {
             outcomes.extend(checks.map(|check| Outcome::skipped(check, why)));
             return Ok(outcomes);
         }
-        for (layer, activations) in self.hidden(&network, &watched.images)? {
+        let after = before_head(&network)?;
+        for (layer, activations) in hidden(&network, head_cut, &after)? {
             let mut units = Units::default();
             units.add(&activations)?;
             outcomes.push(dead_units(&layer, units.dead_share()));
         }
-        let logits = network.logits(self.plan.cut, &watched.images, Mode::Eval)?;
+        let logits = network.logits(head_cut, &after, Mode::Eval)?;
         outcomes.push(collapse_since(&first_spread, &spread(&logits, &watched.labels)?));
-        outcomes.push(match before {
-            Some(before) => feature_drift(&features(&before)?, &features(&at_pool5(&network)?)?)?,
-            None => Outcome::skipped(Check::FeatureDrift, "the first stage freezes the base"),
+        outcomes.push(if trains_backbone {
+            feature_drift(&features(&before)?, &features(&after)?)?
+        } else {
+            Outcome::skipped(Check::FeatureDrift, "the first stage freezes the base")
         });
         Ok(outcomes)
     }
@@ -244,20 +244,21 @@ impl Trial<'_> {
         let losses = losses(self.config.recipe.loss, &logits.to_device(&Device::Cpu)?, &labels)?;
         Ok(f64::from(losses.mean_all()?.to_scalar::<f32>()?))
     }
+}
 
-    /// Activations of the hidden dense layers behind the cut, `(images, units)`.
-    fn hidden(&self, network: &Vgg16, inputs: &Tensor) -> Result<BTreeMap<String, Tensor>, Error> {
-        let layers = ["fc6", "fc7"];
-        let there =
-            layers.iter().filter(|&&it| network.layers().iter().any(|layer| layer.name == it));
-        there
-            .map(|&layer| {
-                let cut = network.architecture().cut_after(layer)?;
-                let activations = network.forward(self.plan.cut, cut, inputs, Mode::Eval)?;
-                Ok((layer.to_owned(), activations))
-            })
-            .collect()
+/// Activations of the hidden dense layers at a cut and behind it, `(images, units)`, from those at the cut.
+fn hidden(network: &Vgg16, from: Cut, inputs: &Tensor) -> Result<BTreeMap<String, Tensor>, Error> {
+    let mut hidden = BTreeMap::new();
+    for layer in ["fc6", "fc7"] {
+        if network.layers().iter().all(|it| it.name != layer) {
+            continue;
+        }
+        let cut = network.architecture().cut_after(layer)?;
+        if from <= cut {
+            hidden.insert(layer.to_owned(), network.forward(from, cut, inputs, Mode::Eval)?);
+        }
     }
+    Ok(hidden)
 }
 
 /// How many of the last steps, in succession, had no gradient.

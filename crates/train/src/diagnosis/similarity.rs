@@ -45,11 +45,22 @@ impl Features {
         &self.values[index * self.units..][..self.units]
     }
 
-    /// The features of some images, in the order in which they are named.
+    /// The features of the first images.
     #[must_use]
-    pub(crate) fn at(&self, images: &[usize]) -> Self {
-        let values = images.iter().flat_map(|&image| self.image(image)).copied().collect();
-        Self::new(values, images.len())
+    pub(crate) fn first(&self, images: usize) -> Self {
+        Self::new(self.values[..images * self.units].to_vec(), images)
+    }
+
+    /// These features, and behind them those of other images.
+    ///
+    /// # Panics
+    ///
+    /// If they are of another layer.
+    #[must_use]
+    pub(crate) fn followed_by(mut self, others: Self) -> Self {
+        assert_eq!(self.units, others.units, "features of the same layer");
+        self.values.extend(others.values);
+        Self { images: self.images + others.images, ..self }
     }
 
     /// The features less their mean over the images.
@@ -115,6 +126,14 @@ pub(crate) fn products(rows: &Tensor, columns: &Tensor) -> Result<Vec<f32>, Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_images_and_the_others_are_all_of_them() {
+        let all = Features::new((0..12).map(|value| value as f32).collect(), 4);
+        let (first, rest) = (all.first(3), Features::new(vec![9.0, 10.0, 11.0], 1));
+        assert_eq!((first.images(), first.image(2)), (3, [6.0, 7.0, 8.0].as_slice()));
+        assert_eq!(first.followed_by(rest), all);
+    }
 
     #[test]
     fn centered_features_have_no_mean_and_normalized_ones_length_one() {

@@ -108,3 +108,20 @@ fn a_loss_that_is_never_a_number_is_not_taken_for_a_clipped_one() {
     let skipped = diagnosis.skipped.iter().find(|(check, _)| *check == Check::ClippedSaturation);
     assert_eq!(skipped.unwrap().1, "no step's loss is a number");
 }
+
+#[test]
+fn a_frozen_base_is_shown_large_images_small_and_many_people_twice() {
+    let bench = Bench::empty();
+    bench.prepare_at("data", 224, 60, 3);
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("base/synthetic-narrow.safetensors");
+    let mut config = bench.config(&narrow("linear", PROBE), "run");
+    config.recipe.widths = None;
+    config.weights = WeightsChoice::File(base);
+    let diagnosis = diagnose(&config, Depth::Steps, &Interrupt::default()).unwrap();
+    let skipped: Vec<Check> = diagnosis.skipped.iter().map(|(check, _)| *check).collect();
+    for check in
+        [Check::FeatureSpread, Check::FrozenBaseline, Check::Presentation, Check::LooseFrames]
+    {
+        assert!(!skipped.contains(&check), "{check:?}");
+    }
+}
