@@ -40,7 +40,6 @@ mod recognition;
 mod report;
 mod source;
 mod state_dict;
-pub mod terminal;
 mod verification;
 
 pub use conversion::{Conversion, Converted, Layers, Request, convert};

@@ -1,5 +1,4 @@
 //! `convert-weights`: a published file of VGG16's weights to this project's safetensors.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result and errors")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,8 +6,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use convert::{
     Expectation, KerasBackend, Layers, Normalization, Pixels, Request, SourceFormat, Verification,
-    convert, terminal,
+    convert,
 };
+use terminal::{Unit, Verbosity};
 
 /// Converts a published file of VGG16's weights to this project's safetensors.
 ///
@@ -58,6 +58,9 @@ struct Arguments {
     /// Leave out the dense layers
     #[arg(long)]
     base_only: bool,
+
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -73,8 +76,8 @@ const EXAMPLES: &str = "Examples:
         --out weights/lfw-base.safetensors";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    terminal::show_events();
+    let arguments: Arguments = terminal::parse();
+    terminal::begin(arguments.verbosity);
     let verification = |image| Verification { image, expectation: arguments.expect };
     let request = Request {
         from: arguments.from,
@@ -86,23 +89,15 @@ fn main() -> ExitCode {
         verification: arguments.verify.map(verification),
         ..Request::new(arguments.file, arguments.out)
     };
-    let progress = terminal::parameters_bar();
+    let progress = terminal::bar("converting", Unit::Things("parameters"));
     let stopped = progress.clone();
     if let Err(error) = ctrlc::set_handler(move || stopped.abandon()) {
         tracing::warn!("Ctrl-C cannot be listened to, and would leave a part behind: {error}");
     }
-    match convert(&request, &progress) {
-        Ok(conversion) => {
-            println!("{conversion}");
-            for finding in &conversion.findings {
-                tracing::warn!("{finding}");
-            }
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            progress.finish_and_clear();
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            ExitCode::FAILURE
-        }
+    let converted = convert(&request, &progress);
+    progress.finish_and_clear();
+    for finding in converted.iter().flat_map(|conversion| &conversion.findings) {
+        tracing::warn!("{finding}");
     }
+    terminal::end(converted.map(|conversion| format!("{conversion}\n")), |_| ExitCode::FAILURE)
 }

@@ -54,7 +54,8 @@ pub fn memory_bandwidth() -> f64 {
     (3 * size_of::<f32>() * STREAM_LEN) as f64 / seconds
 }
 
-/// The most memory that this process has held so far, in bytes; 0 where the system does not say.
+/// The most memory that this process has held so far, or since [`reset_peak_memory`], in bytes; 0 where the
+/// system does not say.
 ///
 /// On Linux from `/proc`: what `getrusage` says begins, in a process that another has started, with the most that that
 /// one had held.
@@ -64,6 +65,12 @@ pub fn peak_memory() -> u64 {
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
     kib.map_or(0, |kib: u64| kib * 1024)
+}
+
+/// Lets [`peak_memory`] begin anew with what the process holds now, where the system can: on Linux.
+pub fn reset_peak_memory() {
+    // Where it cannot be reset, the peak is that of the process so far, as documented.
+    let _denied = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// The shortest of some times, in seconds, that work takes once it is warm.

@@ -1,13 +1,11 @@
 //! `prepare`: photographs to a prepared set.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result and its error")]
 
-use std::io::{IsTerminal, stderr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use preprocess::{Crop, Outcome, Settings, Share, Side};
+use terminal::{Unit, Verbosity};
 
 /// Turns photographs into a prepared set: square RGB images, labels and a manifest.
 ///
@@ -43,26 +41,17 @@ struct Arguments {
     /// Skip photographs with more pixels, without decoding them
     #[arg(long, default_value = "50000000", value_name = "PIXELS")]
     max_photograph_pixels: NonZeroU64,
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .init();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments: Arguments = terminal::parse();
+    terminal::begin(arguments.verbosity);
+    terminal::end(run(&arguments), |_| ExitCode::FAILURE)
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn run(arguments: &Arguments) -> Result<String, preprocess::Error> {
     let settings = Settings {
         min_faces: arguments.min_faces,
         crop: arguments.crop,
@@ -70,9 +59,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         max_skipped_share: arguments.max_skipped_share,
         max_photograph_pixels: arguments.max_photograph_pixels,
     };
-    let progress = ProgressBar::no_length().with_style(ProgressStyle::with_template(
-        "{bar:40} {pos}/{len} photographs, {per_sec}, {eta} left",
-    )?);
+    let progress = terminal::bar("preparing", Unit::Things("photographs"));
     let start = Instant::now();
     let outcome = preprocess::prepare(&arguments.faces, &arguments.out, &settings, &progress)?;
     let rate = outcome.manifest().images.len() as f64 / start.elapsed().as_secs_f64();
@@ -80,6 +67,5 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Outcome::UpToDate(_) => String::new(),
         Outcome::Made(_) => format!("; {rate:.0} images/s"),
     };
-    println!("{}: {outcome}{rate}", arguments.out.display());
-    Ok(())
+    Ok(format!("{}: {outcome}{rate}\n", arguments.out.display()))
 }

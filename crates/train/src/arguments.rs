@@ -15,6 +15,7 @@ use crate::{
     features::FeatureDtype,
     folds::SplitKind,
     recipe::{Overrides, Recipe},
+    report::FacesShown,
     training::{Config, Keep, WeightsChoice},
 };
 
@@ -146,6 +147,7 @@ impl SharedArguments {
             device: self.device,
             checkpoint_every,
             keep: Keep::Last,
+            faces: FacesShown::Shown,
         })
     }
 }

@@ -14,4 +14,5 @@ pub use recipes::{compare_recipes, recipe_names};
 pub use report::{Baseline, Pair, PairOutcome, Report, Row, StoppedRun};
 pub use runs::{ComparedRun, Verdict, read_runs};
 pub use statistics::{Comparison, ComparisonError, Evidence, FoldScore, PairedTest};
+pub(crate) use table::notes;
 pub use table::table;

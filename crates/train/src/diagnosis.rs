@@ -65,7 +65,7 @@ pub use rival::{Rival, presentation};
 pub use run::{RunContext, of_records};
 pub use similarity::Features;
 pub use steps::{gradient_norm, update_ratio};
-pub(crate) use text::finding_line;
+pub(crate) use text::{finding_line, level_word, number, remedy_words, short};
 pub use text::{text, verdict_line};
 pub use verdict::{Cause, Diagnosis};
 pub use watch::{BesideBaseline, EpochsSeen, baseline_beaten, fold_trend, of_epoch};

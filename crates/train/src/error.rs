@@ -78,6 +78,12 @@ pub enum Error {
         /// How many there are.
         found: usize,
     },
+    /// A page over several runs that would lie in none of their folders.
+    #[error("a page over {runs} runs needs a place: give --out FILE.html")]
+    NoPlaceForReport {
+        /// How many there are.
+        runs: usize,
+    },
     /// Two runs that could not be told apart.
     #[error(
         "two runs are called `{name}`; name each once, and rename a recipe's file of that name"
@@ -316,6 +322,7 @@ impl Error {
             | Self::Rates(_)
             | Self::FoldOutOfRange { .. }
             | Self::NoRun { .. }
+            | Self::NoPlaceForReport { .. }
             | Self::TooFewRuns { .. }
             | Self::EqualNames { .. }
             | Self::UnknownBaseline { .. }

@@ -7,8 +7,8 @@ use train::{
     arguments::{RunArguments, minutes},
     diagnosis::verdict_line,
     recipe::Builtin,
+    report::FacesShown,
     run::{read_diagnosis, table},
-    terminal,
     training::{self, Interrupt, Keep},
 };
 
@@ -32,6 +32,14 @@ struct Arguments {
     /// It is the best by the inner validation photographs, where the recipe holds some back.
     #[arg(long)]
     keep_best: bool,
+    /// Leaves photographs out of the run's report.html: it has names, but no faces
+    #[arg(long)]
+    no_faces: bool,
+    /// Prints what summary.json has instead of the table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    verbosity: terminal::Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -46,8 +54,9 @@ Examples:
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
-    terminal::trace();
-    terminal::end(run(Arguments::parse()))
+    let arguments: Arguments = terminal::parse();
+    terminal::begin(arguments.verbosity);
+    terminal::end(run(arguments), train::Error::exit_code)
 }
 
 /// Gives what goes to stdout: a recipe, or the run's table.
@@ -62,7 +71,11 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
     if arguments.keep_best {
         config.keep = Keep::LastAndBest;
     }
+    config.faces = FacesShown::unless(arguments.no_faces);
     let summary = training::run(&config, &Interrupt::on_signal()?)?;
+    if arguments.json {
+        return Ok(summary.to_json());
+    }
     let diagnosis = read_diagnosis(&config.out)?.unwrap_or_default();
     Ok(table(&summary) + &verdict_line(&diagnosis))
 }

@@ -2,15 +2,17 @@
 
 mod folder;
 mod identity;
+mod keras_csv;
 mod predictions;
 mod records;
 mod summary;
 mod table;
 
-pub(crate) use folder::fold_path;
-pub use folder::{RunFolder, read_diagnosis};
+pub use folder::{RunFolder, is_running, read_diagnosis};
+pub(crate) use folder::{fold_path, read_identity, read_summary};
 pub(crate) use identity::FORMAT_VERSION;
-pub use identity::RunIdentity;
+pub use identity::{Places, RunIdentity};
+pub(crate) use keras_csv::keras_csv;
 pub use predictions::predictions_csv;
 pub(crate) use records::best_epoch;
 pub use records::{BlockStep, EpochRecord, HealthRecord, Kept, Record, RecordLog, StepRecord};

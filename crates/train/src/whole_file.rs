@@ -50,6 +50,22 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write().map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
+/// The same without waiting for the disk: after a power cut the file may be empty. For what can be made
+/// again.
+///
+/// # Errors
+///
+/// [`Error::Write`] if the disk fails or is full; what was there before is then still there.
+pub(crate) fn write_quickly(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || {
+        let mut file = temporary_beside(path)?;
+        file.write_all(bytes)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

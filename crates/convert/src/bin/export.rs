@@ -1,12 +1,11 @@
 //! `cargo xtask export`: a run's weights in the forms that other tools read.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use convert::export::{Input, Request, Scores, Target, export};
-use convert::terminal;
+use terminal::Verbosity;
 
 /// Writes a run's weights, or any weights of this project, as ONNX, for Keras or for PyTorch.
 #[derive(Parser)]
@@ -30,6 +29,8 @@ struct Arguments {
     /// Give probabilities and not logits (ONNX only)
     #[arg(long)]
     softmax: bool,
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -43,8 +44,8 @@ Examples:
   cargo xtask export weights/vggface-keras-notop.safetensors --to pytorch";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    terminal::show_events();
+    let arguments: Arguments = terminal::parse();
+    terminal::begin(arguments.verbosity);
     let request = Request {
         source: arguments.source,
         fold: arguments.fold,
@@ -53,15 +54,6 @@ fn main() -> ExitCode {
         input: arguments.input,
         scores: if arguments.softmax { Scores::Probabilities } else { Scores::Logits },
     };
-    match export(&request) {
-        Ok(export) => {
-            println!("{export}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let code = if error.is_usage() { 2 } else { 1 };
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            ExitCode::from(code)
-        }
-    }
+    let code = |error: &convert::Error| ExitCode::from(if error.is_usage() { 2 } else { 1 });
+    terminal::end(export(&request).map(|export| format!("{export}\n")), code)
 }

@@ -1,5 +1,4 @@
 //! `synthetic-faces`: drawn faces, one folder a person, for trying everything out.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result and its error")]
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -7,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use preprocess::Side;
 use preprocess::synthetic::{Gallery, write_gallery};
+use terminal::{Unit, Verbosity};
 
 /// Draws faces of people who do not exist, in one folder a person as `prepare` reads them.
 ///
@@ -41,21 +40,18 @@ struct Arguments {
     /// Side of the photographs in pixels, 48 to 4096
     #[arg(long, default_value = "96")]
     side: Side,
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments: Arguments = terminal::parse();
+    terminal::begin(arguments.verbosity);
+    terminal::end(run(&arguments), |_| ExitCode::FAILURE)
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { out, identities, photographs, seed, first_identity, side } = arguments;
+fn run(arguments: &Arguments) -> anyhow::Result<String> {
+    let Arguments { out, identities, photographs, seed, first_identity, side, .. } = arguments;
     let gallery = Gallery {
         seed: *seed,
         first_identity: *first_identity,
@@ -63,10 +59,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         photographs: *photographs,
         side: *side,
     };
-    let progress = ProgressBar::no_length()
-        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} faces, {eta} left")?);
+    let progress = terminal::bar("drawing", Unit::Things("faces"));
     write_gallery(&gallery, out, &progress)
         .with_context(|| format!("drawing faces into {}", out.display()))?;
-    println!("{}: {identities} people, {photographs} photographs of each", out.display());
-    Ok(())
+    Ok(format!("{}: {identities} people, {photographs} photographs of each\n", out.display()))
 }

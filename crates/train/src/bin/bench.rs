@@ -71,7 +71,7 @@ Examples:
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = terminal::parse();
     let needs_faces = |case: &&Case| case.reads() != Reads::Nothing;
     if let (Some(case), None) = (arguments.cases.iter().find(needs_faces), &arguments.faces) {
         let problem =

@@ -7,7 +7,7 @@ use train::{
     Error,
     arguments::{SharedArguments, minutes},
     comparison::{Baseline, Report, compare_recipes, read_runs, table},
-    terminal,
+    report::FacesShown,
     training::Interrupt,
 };
 
@@ -21,7 +21,7 @@ use train::{
 #[command(mut_arg("weights", |weights| weights.required(false).required_unless_present("runs")))]
 struct Arguments {
     /// Folders of runs that are there; nothing is trained
-    #[arg(value_name = "RUN", conflicts_with_all = ["recipes", "SharedArguments", "out", "checkpoint_every"])]
+    #[arg(value_name = "RUN", conflicts_with_all = ["recipes", "SharedArguments", "out", "checkpoint_every", "no_faces"])]
     runs: Vec<PathBuf>,
     /// Recipes to train, with commas between: built-in names and TOML files
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required_unless_present = "runs")]
@@ -40,6 +40,11 @@ struct Arguments {
     /// Minutes that a crash may cost inside an epoch: how old the last checkpoint may become
     #[arg(long, value_name = "MINUTES", default_value_t = 5.0, value_parser = minutes)]
     checkpoint_every: f64,
+    /// Leaves photographs out of the runs' report.html: it has names, but no faces
+    #[arg(long)]
+    no_faces: bool,
+    #[command(flatten)]
+    verbosity: terminal::Verbosity,
 }
 
 const USAGE: &str = "\
@@ -58,10 +63,10 @@ Examples:
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
-    terminal::trace();
-    let arguments = Arguments::parse();
+    let arguments: Arguments = terminal::parse();
     let print = if arguments.json { Report::to_json } else { table };
-    terminal::end(run(arguments).map(|report| print(&report)))
+    terminal::begin(arguments.verbosity);
+    terminal::end(run(arguments).map(|report| print(&report)), Error::exit_code)
 }
 
 fn run(arguments: Arguments) -> Result<Report, Error> {
@@ -70,6 +75,9 @@ fn run(arguments: Arguments) -> Result<Report, Error> {
         return Report::new(&read_runs(&arguments.runs)?, Vec::new(), &baseline);
     };
     let every = Duration::from_secs_f64(60.0 * arguments.checkpoint_every);
-    let configs = shared.configs(&arguments.recipes, &out, every)?;
+    let mut configs = shared.configs(&arguments.recipes, &out, every)?;
+    for config in &mut configs {
+        config.faces = FacesShown::unless(arguments.no_faces);
+    }
     compare_recipes(&configs, &out, &baseline, &Interrupt::on_signal()?)
 }

@@ -6,7 +6,6 @@ use clap::Parser;
 use train::{
     arguments::RunArguments,
     diagnosis::{Depth, Diagnosis, diagnose, text},
-    terminal,
     training::Interrupt,
 };
 
@@ -24,6 +23,8 @@ struct Arguments {
     /// Prints the findings as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    verbosity: terminal::Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -36,12 +37,13 @@ Examples:
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
-    terminal::trace();
-    let arguments = Arguments::parse();
+    let arguments: Arguments = terminal::parse();
     let print = if arguments.json { Diagnosis::to_json } else { text };
+    terminal::begin(arguments.verbosity);
     let diagnosis = run(arguments);
     let has_errors = diagnosis.as_ref().is_ok_and(Diagnosis::has_errors);
-    let ended = terminal::end(diagnosis.map(|diagnosis| print(&diagnosis)));
+    let ended =
+        terminal::end(diagnosis.map(|diagnosis| print(&diagnosis)), train::Error::exit_code);
     if has_errors { ExitCode::FAILURE } else { ended }
 }
 

@@ -6,7 +6,6 @@ use clap::Parser;
 use train::{
     device::DeviceChoice,
     features::{Config, FeatureDtype, export},
-    terminal,
     training::Interrupt,
 };
 
@@ -32,6 +31,8 @@ struct Arguments {
     /// auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    #[command(flatten)]
+    verbosity: terminal::Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -43,8 +44,9 @@ Example:
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
-    terminal::trace();
-    terminal::end(run(Arguments::parse()))
+    let arguments: Arguments = terminal::parse();
+    terminal::begin(arguments.verbosity);
+    terminal::end(run(arguments), train::Error::exit_code)
 }
 
 fn weights_file(path: &str) -> Result<PathBuf, &'static str> {

@@ -7,7 +7,6 @@ use train::{
     Error,
     arguments::{RunArguments, svg_file},
     rate_finder::{RateRange, Report, StageChoice, find_rate, text, write_picture},
-    terminal,
     training::Interrupt,
 };
 
@@ -41,6 +40,8 @@ struct Arguments {
     /// Prints all as JSON: every step, its rate and its loss
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    verbosity: terminal::Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -53,10 +54,10 @@ Examples:
 static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
-    terminal::trace();
-    let arguments = Arguments::parse();
+    let arguments: Arguments = terminal::parse();
     let print = if arguments.json { Report::to_json } else { text };
-    terminal::end(run(arguments).map(|report| print(&report)))
+    terminal::begin(arguments.verbosity);
+    terminal::end(run(arguments).map(|report| print(&report)), Error::exit_code)
 }
 
 fn run(Arguments { run, stage, steps, from, to, out, .. }: Arguments) -> Result<Report, Error> {

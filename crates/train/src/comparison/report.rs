@@ -230,9 +230,7 @@ impl Row {
             seconds,
             chance: summary.baselines.chance,
             chosen_on_validation: summary.chosen_on_validation,
-            carries_weights_over: folds
-                .windows(2)
-                .any(|pair| pair[0].initial_sha256 != pair[1].initial_sha256),
+            carries_weights_over: summary.carries_weights_over(),
             verdict: run.verdict.clone(),
         }
     }

@@ -128,7 +128,8 @@ fn aligned(titles: &[(&'static str, Side)], rows: &[Vec<String>]) -> Vec<String>
     std::iter::once(heads).chain(rows).map(line).collect()
 }
 
-fn notes(report: &Report) -> Vec<String> {
+/// What has to be known to read a table.
+pub(crate) fn notes(report: &Report) -> Vec<String> {
     let baseline = &report.baseline;
     let mut notes = Vec::new();
     let mut tested = 0;

@@ -79,11 +79,7 @@ pub(crate) fn finding_line(finding: &Finding) -> String {
 }
 
 fn finding_lines(finding: &Finding) -> [String; 3] {
-    let level = match finding.level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Note => "note",
-    };
+    let level = level_word(finding.level);
     [
         format!("{level} [{}]: {}", finding.check.name(), finding.verdict),
         format!("  {}", number(&finding.measurement)),
@@ -91,7 +87,17 @@ fn finding_lines(finding: &Finding) -> [String; 3] {
     ]
 }
 
-fn remedy_words(remedy: &Remedy) -> String {
+/// `error`, `warning` or `note`.
+pub(crate) fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Note => "note",
+    }
+}
+
+/// What to do, in words.
+pub(crate) fn remedy_words(remedy: &Remedy) -> String {
     match remedy {
         Remedy::Recipe { key, value } => {
             format!("set {key} = {value} in a copy of the recipe, above its first [[stage]]")
@@ -107,7 +113,8 @@ fn remedy_words(remedy: &Remedy) -> String {
     }
 }
 
-fn number(measurement: &Measurement) -> String {
+/// A number with its threshold, in words.
+pub(crate) fn number(measurement: &Measurement) -> String {
     let side = match measurement.healthy {
         Healthy::AtMost => "at most",
         Healthy::AtLeast => "at least",
@@ -121,7 +128,7 @@ fn number(measurement: &Measurement) -> String {
 }
 
 /// Four digits, without zeros at the end.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if value != 0.0 && !(1e-3..1e6).contains(&size) {
         return format!("{value:.1e}");

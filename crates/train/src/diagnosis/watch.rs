@@ -204,6 +204,7 @@ mod tests {
             inner_top5: None,
             learning_rate: 1e-3,
             seconds: 1.0,
+            memory_bytes: None,
         }
     }
 

@@ -143,7 +143,8 @@ impl<'a> FeatureCache<'a> {
             from = from.index().checked_sub(1).map_or("images", |i| &network.layers()[i].name),
             "computing features"
         );
-        let progress = crate::progress::bar(&format!("features {layers}"));
+        let progress =
+            terminal::bar(format!("features {layers}"), terminal::Unit::Things("images"));
         let outputs = missing
             .into_iter()
             .map(|Missing { cut, metadata, path }| {

@@ -2,7 +2,7 @@
 
 use super::{Curve, End, RateRange, Report};
 use crate::{
-    Error, progress,
+    Error,
     recipe::Recipe,
     training::{BaseFeatures, Config, FirstStep, FirstSteps, Interrupt, Materials, plan},
 };
@@ -81,11 +81,12 @@ pub fn find_rate(
         );
     }
     let steps = FirstSteps::new(config, &materials, plan, number, &network, interrupt)?;
-    let progress = progress::bar(&format!("stage {}", plan.stage.name));
+    let progress =
+        terminal::bar(format!("stage {}", plan.stage.name), terminal::Unit::Things("rates"));
     progress.set_length(range.steps() as u64);
     let mut curve = Curve::default();
     steps.take(&mut network, range.rates(), |learning_rate, FirstStep { loss, .. }| {
-        progress.set_message(format!("rate {learning_rate:.1e}, loss {loss:.4},"));
+        progress.set_message(format!("rate {learning_rate:.1e}, loss {loss:.4}"));
         progress.inc(1);
         curve.push(learning_rate, loss)
     })?;

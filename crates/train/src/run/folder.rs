@@ -17,6 +17,7 @@ use crate::{
 
 const IDENTITY: &str = "run.json";
 const DIAGNOSIS: &str = "diagnosis.json";
+const SUMMARY: &str = "summary.json";
 
 /// A run's folder, locked against other processes while this value lives.
 #[derive(Debug)]
@@ -82,7 +83,7 @@ impl RunFolder {
     /// [`Error::OtherRun`] and [`Error::Output`] as there.
     pub(crate) fn check(path: &Path, identity: &RunIdentity) -> Result<(), Error> {
         check_holds_runs_only(path)?;
-        let Some(found) = read_identity(path)? else { return Ok(()) };
+        let Some(found) = identity_in(path)? else { return Ok(()) };
         let groups_sha256 = found.groups_sha256;
         holds(path, &RunIdentity { groups_sha256, ..identity.clone() }).map(|_| ())
     }
@@ -155,7 +156,7 @@ impl RunFolder {
     /// If no fold is done.
     pub fn summarize(&self, run: &RunDescription) -> Result<Summary, Error> {
         let summary = Summary::new(run.clone(), self.done.values().cloned().collect());
-        write_json(&self.path.join("summary.json"), &summary)?;
+        write_whole(&self.path.join(SUMMARY), summary.to_json().as_bytes())?;
         Ok(summary)
     }
 }
@@ -168,6 +169,37 @@ impl RunFolder {
 pub fn read_diagnosis(path: &Path) -> Result<Option<Diagnosis>, Error> {
     let path = path.join(DIAGNOSIS);
     if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+}
+
+/// What a run is made from, by its folder.
+///
+/// # Errors
+///
+/// [`Error::NoRun`] if the folder has none, [`Error::Read`] if the disk fails, [`Error::Format`] if it
+/// is broken or of another version.
+pub(crate) fn read_identity(path: &Path) -> Result<RunIdentity, Error> {
+    let file = path.join(IDENTITY);
+    if !path.is_dir() || !file.exists() {
+        let missing = if path.is_dir() { IDENTITY } else { "the folder" };
+        return Err(Error::NoRun { path: path.to_owned(), missing });
+    }
+    read_json(&file)
+}
+
+/// The results of a run, if a fold is done.
+///
+/// # Errors
+///
+/// [`Error::Read`] if the disk fails, [`Error::Format`] if it is broken or of another version.
+pub(crate) fn read_summary(path: &Path) -> Result<Option<Summary>, Error> {
+    let path = path.join(SUMMARY);
+    if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+}
+
+/// Whether a process trains into a run's folder now.
+pub fn is_running(path: &Path) -> bool {
+    let lock = File::open(path.join(".lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The folder of a fold in that of its run.
@@ -199,7 +231,7 @@ fn check_holds_runs_only(path: &Path) -> Result<(), Error> {
 }
 
 /// The run of which a folder is, if it is of any.
-fn read_identity(path: &Path) -> Result<Option<RunIdentity>, Error> {
+fn identity_in(path: &Path) -> Result<Option<RunIdentity>, Error> {
     let path = path.join(IDENTITY);
     if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
 }
@@ -210,7 +242,7 @@ fn read_identity(path: &Path) -> Result<Option<RunIdentity>, Error> {
 ///
 /// [`Error::OtherRun`] if another run has begun there.
 fn holds(path: &Path, identity: &RunIdentity) -> Result<bool, Error> {
-    let Some(found) = read_identity(path)? else { return Ok(false) };
+    let Some(found) = identity_in(path)? else { return Ok(false) };
     match found.difference_from(identity) {
         None => Ok(true),
         Some(_) if !has_begun(path) => Ok(false),
@@ -223,7 +255,7 @@ fn holds(path: &Path, identity: &RunIdentity) -> Result<bool, Error> {
 /// Whether a run has trained anything: one that was stopped before leaves its folder to others.
 fn has_begun(path: &Path) -> bool {
     let metrics = std::fs::metadata(path.join("metrics.jsonl"));
-    let is_of_run = |name: &str| name.starts_with("fold-") || name == "summary.json";
+    let is_of_run = |name: &str| name.starts_with("fold-") || name == SUMMARY;
     metrics.is_ok_and(|file| file.len() > 0)
         || std::fs::read_dir(path).is_ok_and(|entries| {
             entries
@@ -265,6 +297,7 @@ mod tests {
             num_folds: 3,
             repeats: NonZeroUsize::MIN,
             seed: 42,
+            places: None,
         }
     }
 

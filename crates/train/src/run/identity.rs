@@ -34,6 +34,22 @@ pub struct RunIdentity {
     pub repeats: NonZeroUsize,
     /// Of every random stream.
     pub seed: u32,
+    /// Where the run found what it is made from; another run may have found the same elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<Places>,
+}
+
+/// Where a run found what it is made from, as it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Places {
+    /// The prepared set.
+    pub data: String,
+    /// The weights file, or `random`.
+    pub weights: String,
+    /// Whether its report is to have no faces.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_faces: bool,
 }
 
 /// Runs of before folds could be repeated do not say how often.

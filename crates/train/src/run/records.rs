@@ -72,6 +72,9 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Wall time, validation included.
     pub seconds: f64,
+    /// The most memory that the process has held until now; none where the system does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
 }
 
 /// The epoch with the highest accuracy of the images that steer, else of the validation images; the
@@ -199,13 +202,20 @@ impl RecordLog {
     pub fn records(path: &Path) -> Result<Vec<Record>, Error> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        let record = |line: &str| {
-            serde_json::from_str(line).map_err(|cause| Error::Format {
-                path: path.to_owned(),
-                problem: format!("has a line that is no record ({cause})"),
-            })
-        };
-        text.lines().map(record).collect()
+        parse(path, &text)
+    }
+
+    /// All whole records that are there: the last line may be one that is being written, or that a
+    /// crash cut short.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`] if the disk fails, [`Error::Format`] if another line is no record.
+    pub(crate) fn whole_records(path: &Path) -> Result<Vec<Record>, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        parse(path, whole)
     }
 
     /// Waits until all records are on the disk.
@@ -237,6 +247,16 @@ impl RecordLog {
         line.push(b'\n');
         self.file.write_all(&line).map_err(failed)
     }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Vec<Record>, Error> {
+    let record = |line: &str| {
+        serde_json::from_str(line).map_err(|cause| Error::Format {
+            path: path.to_owned(),
+            problem: format!("has a line that is no record ({cause})"),
+        })
+    };
+    text.lines().map(record).collect()
 }
 
 #[cfg(test)]

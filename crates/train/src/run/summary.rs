@@ -169,6 +169,21 @@ pub struct RunDescription {
 }
 
 impl Summary {
+    /// Whether folds started from different weights, as where one model goes through all: it may have
+    /// been trained on what it is measured on.
+    pub fn carries_weights_over(&self) -> bool {
+        self.folds.windows(2).any(|pair| pair[0].initial_sha256 != pair[1].initial_sha256)
+    }
+
+    /// As `summary.json` has it.
+    ///
+    /// # Panics
+    ///
+    /// Never: it has plain fields.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a summary has plain fields") + "\n"
+    }
+
     /// The summary over these folds, which are put in order.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::{device::DeviceChoice, folds::Fold, recipe::Recipe};
+use crate::{device::DeviceChoice, folds::Fold, recipe::Recipe, report::FacesShown};
 
 /// What to train, on what, and where to.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct Config {
     pub checkpoint_every: Duration,
     /// Which weights are kept of a fold.
     pub keep: Keep,
+    /// Whether the run's page shows faces.
+    pub faces: FacesShown,
 }
 
 impl Config {

@@ -9,13 +9,17 @@ use super::{
     Config, Inputs, Interrupt, Keep,
     checkpoints::{Checkpoints, checkpoint_path},
     fold::train_fold,
+    forecast::Forecast,
     groups::BaseFeatures,
+    live_report::LiveReport,
     materials::{Materials, features, kept_pool5},
+    overview::Overview,
     plan::plan,
     preflight::identity_but_groups,
     resume::Resume,
     session::Session,
     steering::{Steered, steered},
+    views::Views,
 };
 use crate::{
     Error,
@@ -122,6 +126,15 @@ impl<'a> Experiment<'a> {
 /// weights, the recipe, the folds, the device and the output folder. Later, [`Error::Interrupted`],
 /// [`Error::NonFiniteLoss`], and what the disk and the device report; folds that are done are kept.
 pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
+    let summary = train_folds(config, interrupt);
+    // Of a run that ends badly one wants the page the most.
+    if let Ok(_) | Err(Error::Interrupted { .. } | Error::NonFiniteLoss { .. }) = &summary {
+        LiveReport::new(config).at_end();
+    }
+    summary
+}
+
+fn train_folds(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
     let materials = Materials::open(config, BaseFeatures::Computed(interrupt))?;
     let Materials { prepared, folds, device, start, .. } = &materials;
     start.report();
@@ -175,6 +188,9 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
     if !to_train.is_empty() {
         prepared.verify()?;
         warn(&before);
+        if folder.done().is_empty() {
+            folder.write_diagnosis(&Diagnosis::new(before.clone()))?;
+        }
         let features = features(config, prepared, start, &plans, &network, interrupt)?;
         let experiment = Experiment {
             pool5: kept_pool5(config, prepared, start, &network)?,
@@ -182,7 +198,9 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
         };
         let log =
             RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), folds)?)?;
-        let mut session = Session::new(log, checkpoints);
+        let views = Views::new(config);
+        let overview = Overview::new(Forecast::new(to_train.len(), &plans, network.architecture()));
+        let mut session = Session::new(log, checkpoints, views, overview);
         let mut last = None;
         for fold in to_train {
             if config.recipe.fresh_model_per_fold {
@@ -212,6 +230,8 @@ pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
                 session.checkpoints.remove(fold.index)?;
             }
             summary = Some(conclude(&folder)?);
+            session.views.fold_ended();
+            session.overview.fold_ended();
         }
     }
     // Anew also where nothing was left to do: the last run may have been killed before it.

@@ -88,6 +88,7 @@ fn train_stages(
     while state.progress.stage < plans.len() {
         let number = state.progress.stage;
         evaluation = Some(run(number).train(network, state, session)?);
+        session.views.stage_ended(fold.index, &plans[number].stage.name);
         state.progress.stage += 1;
         if experiment.recipe.fresh_model_per_fold {
             // Nobody needs its moments again, which are twice as large as the weights.
@@ -110,6 +111,10 @@ fn train_stages(
         fold.validation.iter().map(|&image| manifest.images[image].path.as_str()).collect();
     let csv = predictions_csv(&images, &manifest.identities, &evaluation.predictions);
     write_whole(&path.join("predictions.csv"), csv.as_bytes())?;
+    if let Some(last) = state.progress.epochs.last() {
+        let predictions = &evaluation.predictions;
+        session.views.predicted(last, experiment.prepared, &fold.validation, predictions);
+    }
     let mut metadata = experiment.metadata();
     if let Some(Calibration { temperature, .. }) = calibration {
         metadata.notes.insert("temperature".to_owned(), temperature.get().to_string());

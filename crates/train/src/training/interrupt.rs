@@ -22,6 +22,7 @@ impl Interrupt {
         ctrlc::set_handler(move || {
             if flag.is_raised() {
                 // Nothing half-written has a final name, so this loses only what the last checkpoint lacks.
+                terminal::clear();
                 std::process::exit(1);
             }
             flag.raise();

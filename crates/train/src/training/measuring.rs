@@ -8,7 +8,7 @@ use super::{
     evaluation::{Evaluation, Held, evaluate},
     stage::StageRun,
 };
-use crate::{Error, progress};
+use crate::Error;
 
 impl StageRun<'_> {
     /// Evaluates the network on the fold's validation images.
@@ -51,8 +51,10 @@ impl StageRun<'_> {
         indices: &[usize],
     ) -> Result<Evaluation, Error> {
         let experiment = self.experiment;
-        let progress =
-            progress::bar(&format!("fold {} {} validation", self.fold.index, self.plan.stage.name));
+        let progress = terminal::bar(
+            format!("fold {} {} validation", self.fold.index, self.plan.stage.name),
+            terminal::Unit::Things("images"),
+        );
         let held = Held {
             inputs,
             cut,

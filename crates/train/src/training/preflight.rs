@@ -6,7 +6,8 @@ use preprocess::Prepared;
 use super::{Config, Materials, groups::BaseFeatures, plan::plan, start::Start};
 use crate::{
     Error,
-    run::{FORMAT_VERSION, RunFolder, RunIdentity},
+    report::FacesShown,
+    run::{FORMAT_VERSION, Places, RunFolder, RunIdentity},
 };
 
 /// A run's identity, of which the near duplicates are not known yet.
@@ -25,6 +26,11 @@ pub(super) fn identity_but_groups(
         num_folds: config.num_folds,
         repeats: config.repeats,
         seed: config.seed,
+        places: Some(Places {
+            data: config.data.display().to_string(),
+            weights: start.weights.path.clone(),
+            no_faces: config.faces == FacesShown::LeftOut,
+        }),
     }
 }
 

@@ -2,24 +2,43 @@
 
 use std::collections::BTreeSet;
 
-use super::checkpoints::Checkpoints;
+use super::{checkpoints::Checkpoints, overview::Overview, views::Views};
 use crate::{
+    Error,
     diagnosis::{Check, EpochsSeen, Level, RunContext, finding_line, of_epoch},
-    run::{EpochRecord, HealthRecord, RecordLog},
+    run::{EpochRecord, HealthRecord, Record, RecordLog},
 };
 
 /// What a run keeps while it lasts.
 pub(crate) struct Session<'a> {
     pub(crate) log: RecordLog,
     pub(crate) checkpoints: Checkpoints<'a>,
+    pub(crate) views: Views<'a>,
+    pub(crate) overview: Overview,
     /// Checks that have spoken, by fold and stage.
     said: BTreeSet<(usize, String, Check)>,
 }
 
 impl<'a> Session<'a> {
     /// A session in which nothing has been said.
-    pub(crate) fn new(log: RecordLog, checkpoints: Checkpoints<'a>) -> Self {
-        Self { log, checkpoints, said: BTreeSet::new() }
+    pub(crate) fn new(
+        log: RecordLog,
+        checkpoints: Checkpoints<'a>,
+        views: Views<'a>,
+        overview: Overview,
+    ) -> Self {
+        Self { log, checkpoints, views, overview, said: BTreeSet::new() }
+    }
+
+    /// Writes a record down.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if the disk fails or is full.
+    pub(crate) fn record(&mut self, record: &Record) -> Result<(), Error> {
+        self.log.append(record)?;
+        self.views.recorded(record);
+        Ok(())
     }
 
     /// Warns of what an epoch shows, each thing once a stage, so that a run that will not learn is

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::Tensor;
+use kernels::machine::{peak_memory, reset_peak_memory};
 use model::{Cut, Vgg16, weights};
 
 use super::{
     Experiment, Inputs,
     evaluation::Evaluation,
     for_each_batch,
+    overview::EpochAt,
     plan::StagePlan,
     session::Session,
     state::{FoldState, StageProgress, StageState},
@@ -23,7 +25,6 @@ use crate::{
     loss::Objective,
     monitor::Monitor,
     optimizer::LearningRates,
-    progress,
     recipe::Shuffle,
     run::{EpochRecord, Record, StepRecord, best_epoch, fold_path},
     sampling::{Sampling, balanced_order},
@@ -63,6 +64,7 @@ impl StageRun<'_> {
         session: &mut Session<'_>,
     ) -> Result<Evaluation, Error> {
         let stage = self.plan.stage;
+        reset_peak_memory();
         network.set_trainable(&self.plan.trainable)?;
         fold_state.stages[self.number].get_or_insert_with(|| StageState::new(stage));
         if fold_state.reference.is_none() && self.trains_backbone() {
@@ -92,13 +94,15 @@ impl StageRun<'_> {
             let record = self.record(&rates, &validated, steering.as_ref(), at)?;
             let health = self.health(&validated, network, fold_state)?;
             evaluation = Some(validated);
-            session.log.append(&Record::Epoch(record.clone()))?;
-            session.log.append(&Record::Health(health.clone()))?;
+            session.record(&Record::Epoch(record.clone()))?;
+            session.record(&Record::Health(health.clone()))?;
             report(&record);
             fold_state.progress.records += 2;
             session.watch(&self.experiment.context, &fold_state.progress.epochs, &record, &health);
+            session.overview.epoch_ended(self.number, record.epoch, record.seconds);
             self.observe(&record, network, fold_state.stage_mut(self.number))?;
             fold_state.progress.epochs.push(record);
+            session.views.epoch_ended(&fold_state.progress.epochs);
             self.keep_best(network, &fold_state.progress.epochs)?;
             self.swap_average(network, fold_state)?;
             fold_state.stage_mut(self.number).progress.next_epoch();
@@ -162,12 +166,14 @@ impl StageRun<'_> {
         let StageProgress { epoch, steps: done, .. } = fold_state.stage(self.number).progress;
         let order = self.order(epoch);
         let steps = order.chunks(self.images_per_step()).skip(done);
-        let progress = progress::bar(&format!(
-            "fold {} {} epoch {epoch}/{}",
-            self.fold.index, stage.name, stage.epochs
-        ));
+        let progress = terminal::bar(
+            format!("fold {} {} epoch {epoch}/{}", self.fold.index, stage.name, stage.epochs),
+            terminal::Unit::Things("images"),
+        );
         progress.set_length(order.len() as u64);
         progress.set_position(fold_state.stage(self.number).progress.running.images as u64);
+        // What an earlier process did says nothing of this one's speed.
+        progress.reset_eta();
         let factors = self.plan.stage.rate_factors(network.layers());
         let mut watch = Stopwatch::start();
         for_each_batch(&inputs, steps, epoch, network.device(), |indices, images| {
@@ -188,9 +194,14 @@ impl StageRun<'_> {
                 self.step(network, cut, stage_state, learning_rates, images, &labels)?.loss
             };
             let at = &stage_state.progress;
-            progress.set_message(format!("loss {:.4}", at.running.loss()));
+            progress.set_message(format!(
+                "loss {:.4}, accuracy {:.1} %, rate {base:.1e}, {:.0} images/s",
+                at.running.loss(),
+                100.0 * at.running.accuracy(),
+                progress.per_sec()
+            ));
             progress.inc(indices.len() as u64);
-            session.log.append(&Record::Step(StepRecord {
+            session.record(&Record::Step(StepRecord {
                 fold: self.fold.index,
                 stage: stage.name.clone(),
                 epoch,
@@ -200,6 +211,13 @@ impl StageRun<'_> {
             }))?;
             fold_state.progress.records += 1;
             fold_state.spend(self.number, watch.lap());
+            let at = &fold_state.stage(self.number).progress;
+            session.overview.goes_on(EpochAt {
+                stage: self.number,
+                epoch,
+                share: at.running.images as f64 / order.len() as f64,
+                seconds: at.seconds,
+            });
             if session.checkpoints.is_due() {
                 session.checkpoints.try_write(network, fold_state, &session.log);
             }
@@ -243,6 +261,7 @@ impl StageRun<'_> {
             inner_top5: steering.map(Evaluation::top5),
             learning_rate,
             seconds,
+            memory_bytes: Some(peak_memory()).filter(|&bytes| 0 < bytes),
         })
     }
 

@@ -313,6 +313,14 @@ fn a_full_disk_ends_the_run_and_keeps_the_folds_that_are_done() {
 }
 
 #[test]
+fn json_is_the_summary_and_nothing_else() {
+    let bench = Bench::new(2, 3);
+    let output = train(&bench, &["--json"]);
+    assert!(output.status.success());
+    assert_eq!(output.stdout, fs::read(bench.path("run/summary.json")).unwrap());
+}
+
+#[test]
 fn a_missing_argument_is_a_wrong_call() {
     let output = Command::new(env!("CARGO_BIN_EXE_train")).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

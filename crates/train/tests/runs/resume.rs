@@ -81,6 +81,7 @@ fn results(out: &Path, num_folds: usize) -> Results {
     let without_time = |record| match record {
         Record::Epoch(mut epoch) => {
             epoch.seconds = 0.0;
+            epoch.memory_bytes = None;
             Record::Epoch(epoch)
         }
         other => other,

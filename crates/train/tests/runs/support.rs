@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use train::{
     device::DeviceChoice,
     recipe::Recipe,
+    report::FacesShown,
     run::{EpochRecord, Record, StepRecord},
     training::{Config, Keep, WeightsChoice},
 };
@@ -96,6 +97,7 @@ impl Bench {
             device: DeviceChoice::Cpu,
             checkpoint_every: Duration::from_mins(5),
             keep: Keep::Last,
+            faces: FacesShown::Shown,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use convert::fetch::CATALOG;
+use terminal::Verbosity;
 
 /// Fetches a published file of VGG16's weights, checks it and converts it.
 ///
@@ -28,6 +29,8 @@ pub(crate) struct Arguments {
     /// Leave the file as it is published
     #[arg(long)]
     pub(crate) no_convert: bool,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }
 
 const EXAMPLES: &str = "Examples:

@@ -1,54 +1,49 @@
 //! `fetch-weights`: a published file of VGG16's weights, fetched, checked and converted.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's result and errors")]
 
 mod arguments;
 
-use std::process::ExitCode;
-use std::time::SystemTime;
+use std::{fmt::Write as _, process::ExitCode, time::SystemTime};
 
+use anyhow::Context;
 use arguments::Arguments;
-use clap::Parser;
 use convert::fetch::{Order, Patience, Publication, fetch};
-use convert::{Request, convert, terminal};
+use convert::{Request, convert};
+use terminal::Unit;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    terminal::show_events();
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments: Arguments = terminal::parse();
+    terminal::begin(arguments.verbosity);
+    terminal::end(run(arguments), |_| ExitCode::FAILURE)
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<String> {
     let Some(publication) = arguments.name.as_deref().and_then(Publication::named) else {
-        println!("{}", Publication::table());
-        return Ok(());
+        return Ok(format!("{}\n", Publication::table()));
     };
     let url = arguments.url.unwrap_or_else(|| publication.url.to_owned());
     let order = Order { publication, url, folder: arguments.dir, now: SystemTime::now() };
-    let progress = terminal::bytes_bar();
+    let progress = terminal::bar("fetching", Unit::Bytes);
     let fetched = fetch(&order, &Patience::default(), &progress);
     progress.finish_and_clear();
     let fetched = fetched?;
-    println!("{fetched}\nlicence        {}", publication.licence);
+    let mut said = format!("{fetched}\nlicence        {}\n", publication.licence);
     let out = order.folder.join(publication.name).with_extension("safetensors");
     let (file, weights) = (fetched.file.display(), out.display());
     if arguments.no_convert {
-        println!("next           cargo xtask convert-weights {file} --out {weights}");
-        return Ok(());
+        writeln!(said, "next           cargo xtask convert-weights {file} --out {weights}")?;
+        return Ok(said);
     }
-    let progress = terminal::parameters_bar();
+    let progress = terminal::bar("converting", Unit::Things("parameters"));
     let conversion = convert(&Request::new(&fetched.file, &out), &progress);
     progress.finish_and_clear();
-    let conversion = conversion?;
-    println!("\n{conversion}");
+    // The file is there, whatever becomes of its conversion.
+    let conversion =
+        conversion.with_context(|| format!("{file} was fetched, but not converted"))?;
+    writeln!(said, "\n{conversion}")?;
     conversion.findings.iter().for_each(|finding| tracing::warn!("{finding}"));
-    println!(
+    writeln!(
+        said,
         "next           cargo xtask train --data data/lfw-224 --weights {weights} --out runs/lfw"
-    );
-    Ok(())
+    )?;
+    Ok(said)
 }

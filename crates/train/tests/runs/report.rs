@@ -1,0 +1,132 @@
+//! The page that a run leaves, and what it does with names.
+
+use std::{fs, path::Path};
+
+use crate::support::{Bench, TWO_STAGES, narrow};
+use train::{
+    Error,
+    report::{FacesShown, Report, Running, write_report},
+    training::{Config, Interrupt, run},
+};
+
+/// People whose names are markup.
+fn bench_with_names() -> Bench {
+    let bench = Bench::new(3, 5);
+    let faces = bench.path("data-faces");
+    let mut people: Vec<_> =
+        fs::read_dir(&faces).unwrap().map(|person| person.unwrap().path()).collect();
+    people.sort();
+    for (person, name) in people.iter().zip(NAMES) {
+        fs::rename(person, faces.join(name)).unwrap();
+    }
+    bench.prepare_again("data", "48".parse().unwrap());
+    bench
+}
+
+const NAMES: [&str; 3] =
+    ["<script>alert(1)", "<img src=x onerror=alert(2)>", "\"}}{{ 7 * 7 }}&amp;'"];
+
+fn page(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+fn report(config: &Config, faces: FacesShown) -> Report {
+    Report { runs: vec![config.out.clone()], data: None, faces, running: Running::None }
+}
+
+#[test]
+fn a_run_leaves_a_page_with_its_figures_and_its_names_are_text() {
+    let bench = bench_with_names();
+    let config = bench.config(&narrow("bottleneck", &TWO_STAGES.replace("fc8", "fc*")), "run");
+    let summary = run(&config, &Interrupt::default()).unwrap();
+    let page = page(&config.out.join("report.html"));
+    for figure in [
+        format!("{:.2} %", 100.0 * summary.accuracy.mean),
+        format!("{:.2} %", 100.0 * summary.accuracy.standard_error.unwrap()),
+        format!("{:.4}", summary.folds[2].loss),
+        summary.dataset.sha256.clone(),
+    ] {
+        assert!(page.contains(&figure), "{figure}");
+    }
+    for name in ["&lt;script&gt;alert(1)", "&lt;img src=x onerror=alert(2)&gt;"] {
+        assert!(page.contains(name), "{name} is a person whose photographs are held out");
+    }
+    // Of scripts there are none, of images none but those in the page.
+    assert!(!page.contains("<script") && !page.contains("onerror=alert(2)>\""));
+    assert_eq!(
+        page.matches("<img ").count(),
+        page.matches("<img src=\"data:image/jpeg;base64,").count()
+    );
+    assert!(
+        !page.contains("http://")
+            || page.matches("http://").count()
+                == page.matches("http://www.w3.org/2000/svg").count()
+    );
+    assert!(
+        !page.contains("https://")
+            && !page.contains(">49<")
+            && !page.contains("http-equiv=\"refresh\"")
+    );
+}
+
+#[test]
+fn faces_can_be_left_out() {
+    let bench = Bench::new(3, 5);
+    let config = Config {
+        faces: FacesShown::LeftOut,
+        ..bench.config(&narrow("bottleneck", &TWO_STAGES.replace("fc8", "fc*")), "run")
+    };
+    run(&config, &Interrupt::default()).unwrap();
+    assert!(!page(&config.out.join("report.html")).contains("<img"));
+    let path = bench.path("with.html");
+    write_report(&report(&config, FacesShown::Shown), &path).unwrap();
+    assert!(!page(&path).contains("<img"), "a run that was begun without faces stays without");
+    // A set that is another one by now has no faces for it.
+    bench.prepare_at("data2", 48, 4, 5);
+    let moved = Report { data: Some(bench.path("data2")), ..report(&config, FacesShown::Shown) };
+    assert!(matches!(write_report(&moved, &path), Err(Error::Data { .. })));
+}
+
+#[test]
+fn a_run_that_was_stopped_has_a_page_of_what_is_there() {
+    let bench = Bench::new(3, 5);
+    let config = bench.config(&narrow("bottleneck", &TWO_STAGES.replace("fc8", "fc*")), "run");
+    let stopped = Interrupt::default();
+    run(&Config { selected: vec![0], ..config.clone() }, &Interrupt::default()).unwrap();
+    stopped.raise();
+    assert!(run(&config, &stopped).is_err());
+    let text = page(&config.out.join("report.html"));
+    assert!(text.contains("has been broken off"), "{text}");
+    assert!(!text.contains("http-equiv=\"refresh\""), "{text}");
+    // As if another process trained it.
+    let lock = fs::File::create(config.out.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let path = bench.path("page.html");
+    let running = Report { running: Running::These, ..report(&config, FacesShown::Shown) };
+    write_report(&running, &path).unwrap();
+    let text = page(&path);
+    assert!(text.contains("http-equiv=\"refresh\""), "{text}");
+    assert!(text.contains("This run goes on: 1 of 3 folds are done"), "{text}");
+}
+
+#[test]
+fn several_runs_are_compared() {
+    let bench = Bench::new(3, 5);
+    let one = bench.config(&narrow("bottleneck", &TWO_STAGES.replace("fc8", "fc*")), "one");
+    let two = bench.config(&narrow("linear", TWO_STAGES), "two");
+    for config in [&one, &two] {
+        run(config, &Interrupt::default()).unwrap();
+    }
+    let path = bench.path("page.html");
+    let both = Report {
+        runs: vec![one.out.clone(), two.out.clone()],
+        ..report(&one, FacesShown::LeftOut)
+    };
+    write_report(&both, &path).unwrap();
+    let text = page(&path);
+    assert!(text.contains("Side by side") && text.contains("Differences in accuracy"), "{text}");
+    let twice = Report { runs: vec![one.out.clone(), one.out], ..both };
+    assert!(matches!(write_report(&twice, &path), Err(Error::EqualNames { .. })));
+    let none = Report { runs: vec![bench.path("nothing")], ..twice };
+    assert!(matches!(write_report(&none, &path), Err(Error::NoRun { .. })));
+}
