@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "a program speaks to its user")]
 
 mod check;
+mod pages;
 mod quickstart;
 mod stage;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Several recipes over the same folds, or runs that are there: one table, paired tests
     #[command(disable_help_flag = true)]
     Compare(Passed),
+    /// Runs as a page to look at
+    #[command(disable_help_flag = true)]
+    Report(Passed),
     /// A run's weights for ONNX Runtime, Keras or PyTorch
     #[command(disable_help_flag = true)]
     Export(Passed),
@@ -70,6 +74,24 @@ enum Command {
     /// A folder of synthetic people, to try things on
     #[command(disable_help_flag = true)]
     SyntheticFaces(Passed),
+    /// Completions of all commands for a shell, on stdout
+    #[command(after_help = "Examples:
+  cargo xtask completions bash > ~/.cargo-xtask.bash    # and `source ~/.cargo-xtask.bash` in ~/.bashrc
+  cargo xtask completions zsh > ~/.cargo-xtask.zsh      # and `source ~/.cargo-xtask.zsh` in ~/.zshrc, after compinit
+  cargo xtask completions fish > ~/.config/fish/conf.d/cargo-xtask.fish")]
+    Completions {
+        /// Which shell
+        shell: pages::Shell,
+    },
+    /// Pages for `man`, one for each command
+    #[command(
+        after_help = "Example:\n  cargo xtask man --out man && man -l man/cargo-xtask-train.1"
+    )]
+    Man {
+        /// The folder to write them to
+        #[arg(long, value_name = "DIR", default_value = "man")]
+        out: std::path::PathBuf,
+    },
     /// What a contributor must pass: format, lints, tests, docs
     #[command(after_help = "Example:\n  cargo xtask check")]
     Check,
@@ -87,6 +109,8 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Quickstart => quickstart::run(features),
         Command::Check => check::run(),
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man { out } => pages::man(&out),
         Command::Prepare(passed) => Stage::PREPARE.become_it(features, &passed.arguments),
         Command::FetchWeights(passed) => {
             Stage::FETCH_WEIGHTS.become_it(features, &passed.arguments)
@@ -98,6 +122,7 @@ fn main() -> ExitCode {
         Command::Diagnose(passed) => Stage::DIAGNOSE.become_it(features, &passed.arguments),
         Command::FindRate(passed) => Stage::FIND_RATE.become_it(features, &passed.arguments),
         Command::Compare(passed) => Stage::COMPARE.become_it(features, &passed.arguments),
+        Command::Report(passed) => Stage::REPORT.become_it(features, &passed.arguments),
         Command::Export(passed) => Stage::EXPORT.become_it(features, &passed.arguments),
         Command::Bench(passed) => Stage::BENCH.become_it(features, &passed.arguments),
         Command::Features(passed) => Stage::FEATURES.become_it(features, &passed.arguments),

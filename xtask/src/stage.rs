@@ -34,8 +34,30 @@ impl Stage {
     pub(crate) const DIAGNOSE: Self = Self { binary: "diagnose", is_accelerated: true };
     pub(crate) const FIND_RATE: Self = Self { binary: "find-rate", is_accelerated: true };
     pub(crate) const COMPARE: Self = Self { binary: "compare", is_accelerated: true };
+    pub(crate) const REPORT: Self = Self { binary: "report", is_accelerated: true };
     pub(crate) const BENCH: Self = Self { binary: "bench", is_accelerated: false };
     pub(crate) const FEATURES: Self = Self { binary: "features", is_accelerated: true };
+
+    /// All of them.
+    pub(crate) const ALL: &[Self] = &[
+        Self::PREPARE,
+        Self::SYNTHETIC_FACES,
+        Self::FETCH_WEIGHTS,
+        Self::CONVERT_WEIGHTS,
+        Self::EXPORT,
+        Self::TRAIN,
+        Self::DIAGNOSE,
+        Self::FIND_RATE,
+        Self::COMPARE,
+        Self::REPORT,
+        Self::BENCH,
+        Self::FEATURES,
+    ];
+
+    /// Its program, which is called as its command.
+    pub(crate) fn binary(&self) -> &'static str {
+        self.binary
+    }
 
     /// Builds the stage in release, showing cargo's progress, and gives the command that runs it
     /// at the workspace root.
