@@ -60,7 +60,7 @@ _cargo_or_xtask() {
     fi
     local name=cargo-xtask-$words[3]
     (( $+functions[_$name] )) || return
-    words=($name $words[4,-1])
+    words=($name "${(@)words[4,-1]}")
     (( CURRENT -= 2 ))
     _$name
 }
@@ -93,7 +93,7 @@ pub(crate) fn completions(shell: Shell) -> Result<ExitCode> {
                     "complete -c cargo -n '__fish_seen_subcommand_from xtask; and test (count (commandline \
                      -opc)) = 2' -f -a {} -d '{}'",
                     command.get_name(),
-                    about.replace('\'', "")
+                    about.replace('\'', "\\'")
                 )
                 .expect("a string takes all that is written");
             }

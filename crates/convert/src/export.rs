@@ -10,6 +10,7 @@ mod whole_file;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use indicatif::ProgressBar;
 use network::Network;
 use whole_file::WholeFile;
 
@@ -95,16 +96,21 @@ pub struct Value {
 ///
 /// The output appears under its name only when it is complete; where anything fails, what was
 /// there before stays as it was. Besides the weights themselves, no more is in memory than their
-/// file once more.
+/// file once more. The bar counts bytes; whoever finishes it, as on Ctrl-C, breaks the export off.
 ///
 /// # Errors
 ///
-/// [`Error::RunNotFound`], [`Error::FoldNotFound`], [`Error::WhichFold`] or [`Error::FoldOfFile`]
+/// [`Error::Interrupted`] if it was broken off; [`Error::RunNotFound`], [`Error::FoldNotFound`], [`Error::WhichFold`] or [`Error::FoldOfFile`]
 /// if the source does not say which network; [`Error::OnnxOnly`], [`Error::NoScores`],
 /// [`Error::KerasName`] or [`Error::SameFile`] if what is asked for cannot be;
 /// [`Error::OnnxTooLarge`] if the form cannot hold the network; [`Error::Metadata`] or
 /// [`Error::Write`] if the weights cannot be read or the output not be written.
-pub fn export(request: &Request) -> Result<Export, Error> {
+pub fn export(request: &Request, progress: &ProgressBar) -> Result<Export, Error> {
+    let exported = whole(request, progress);
+    if exported.is_err() && progress.is_finished() { Err(Error::Interrupted) } else { exported }
+}
+
+fn whole(request: &Request, progress: &ProgressBar) -> Result<Export, Error> {
     refuse_what_only_onnx_has(request)?;
     let weights = network::locate(&request.source, request.fold)?;
     let out = request.out.clone().unwrap_or_else(|| request.target.beside(&weights));
@@ -118,6 +124,7 @@ pub fn export(request: &Request) -> Result<Export, Error> {
     if network.architecture.classifier.is_none() && request.scores == Scores::Probabilities {
         return Err(Error::NoScores { path: weights });
     }
+    progress.set_length(network.size_bytes());
     let input = network.input(request.target);
     let output = network.output(request.target, request.scores);
     let pixels = network.pixels(request.input);
@@ -126,16 +133,16 @@ pub fn export(request: &Request) -> Result<Export, Error> {
         Target::Onnx => {
             let graph = onnx::Model::new(&network, request.input, request.scores);
             graph.check_size(&out)?;
-            let mut file = WholeFile::create(&out)?;
+            let mut file = WholeFile::create(&out, progress)?;
             graph.write(&network, &mut file).map_err(|source| failed(&out, source))?;
             file.keep()?
         }
         Target::Keras => {
-            let mut file = WholeFile::create(&out)?;
+            let mut file = WholeFile::create(&out, progress)?;
             keras::write(network, &mut file).map_err(|source| failed(&out, source))?;
             file.keep()?
         }
-        Target::Pytorch => pytorch::write(&network, &out)?,
+        Target::Pytorch => pytorch::write(&network, &out, progress)?,
     };
     let target = request.target;
     Ok(Export { file: out, size_bytes, sha256, target, input, output, pixels, identities })

@@ -48,6 +48,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments: Arguments = terminal::parse();
     terminal::begin(arguments.verbosity);
+    terminal::end_when_interrupted("no set was made; the same command begins again");
     terminal::end(run(&arguments), |_| ExitCode::FAILURE)
 }
 

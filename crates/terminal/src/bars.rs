@@ -1,9 +1,13 @@
 //! Bars at the bottom of a terminal.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt::Write,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+};
 
 use indicatif::{
-    MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle, WeakProgressBar,
+    HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish,
+    ProgressState, ProgressStyle, WeakProgressBar,
 };
 
 /// All bars of the process.
@@ -45,25 +49,53 @@ fn new_bar() -> ProgressBar {
 
 fn open(bar: ProgressBar, label: String, unit: Unit) -> ProgressBar {
     // What a narrow terminal cuts off stands last.
-    let template = match unit {
-        Unit::Things(name) => {
-            format!(
-                "{{prefix}} {{percent:>3}} %, {{eta}} left {{msg}} [{{wide_bar}}] {{pos}}/{{len}} {name}"
-            )
-        }
-        Unit::Bytes => {
-            "{prefix} {percent:>3} %, {eta} left {msg} [{wide_bar}] {bytes}/{total_bytes}"
-                .to_owned()
-        }
-        Unit::Parts => "{prefix} {percent:>3} %, {msg} [{wide_bar}]".to_owned(),
-    };
-    let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
+    let style = ProgressStyle::with_template("{prefix} {far}{msg} [{wide_bar}] {counted}")
+        .expect("the template is well-formed")
+        .with_key("far", move |state: &ProgressState, to: &mut dyn Write| {
+            write(to, &far(state, unit));
+        })
+        .with_key("counted", move |state: &ProgressState, to: &mut dyn Write| {
+            write(to, &counted(state, unit));
+        });
     bar.set_style(style.progress_chars("=> "));
     bar.set_prefix(label);
     let mut bars = open_bars();
     bars.retain(|open| open.bar.upgrade().is_some());
     bars.push(Open { bar: bar.downgrade(), unit });
     bar
+}
+
+fn write(to: &mut dyn Write, words: &str) {
+    to.write_str(words).expect("a line takes all that is written");
+}
+
+/// How far a bar has come and what is left; nothing before its length is known.
+fn far(state: &ProgressState, unit: Unit) -> String {
+    let Some(length) = state.len().filter(|&length| 0 < length) else {
+        return String::new();
+    };
+    let percent = 100 * state.pos() / length;
+    match unit {
+        Unit::Parts => format!("{percent:>3} %, "),
+        // Before the first there is nothing to tell the time by.
+        _ if state.pos() == 0 => format!("{percent:>3} % "),
+        Unit::Things(_) | Unit::Bytes => {
+            format!("{percent:>3} %, {:#} left ", HumanDuration(state.eta()))
+        }
+    }
+}
+
+/// What a bar has counted, and of how much, where that is known.
+fn counted(state: &ProgressState, unit: Unit) -> String {
+    let of = |told: &dyn Fn(u64) -> String| match state.len() {
+        Some(length) => format!("{}/{}", told(state.pos()), told(length)),
+        None => told(state.pos()),
+    };
+    match unit {
+        Unit::Things(name) => format!("{} {name}", of(&|count| count.to_string())),
+        Unit::Bytes => of(&|bytes| HumanBytes(bytes).to_string()),
+        Unit::Parts => String::new(),
+    }
 }
 
 /// The bars that are not over yet, and some that are.
@@ -82,7 +114,9 @@ pub(crate) fn hide_bars() {
     BARS.set_draw_target(ProgressDrawTarget::hidden());
 }
 
-/// Does something while no bar is on the screen.
+/// Does something while no bar is on the screen. What it does must not come here again, by an event say:
+/// it would wait for itself.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
 pub(crate) fn above_bars<T>(work: impl FnOnce() -> T) -> T {
     BARS.suspend(work)
 }

@@ -56,10 +56,10 @@ pub struct SharedArguments {
     /// Trains only the folds of these numbers, from 0: `--fold 0,2` or `--fold 0 --fold 2`
     #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
     pub fold: Vec<usize>,
-    /// stratified, shuffled, contiguous or grouped, as scikit-learn makes them [default: the recipe's]
+    /// How images are dealt to folds, as scikit-learn deals them [default: the recipe's]
     ///
     /// Grouped keeps near duplicates, as `prepare` and the base find them, on one side of every fold.
-    #[arg(long)]
+    #[arg(long, value_enum)]
     pub split: Option<SplitKind>,
     /// Seed of the folds, of new layers' weights, of order and augmentation
     #[arg(long, default_value_t = 42)]
@@ -70,10 +70,10 @@ pub struct SharedArguments {
     /// Images a step [default: the recipe's]
     #[arg(long, value_name = "N")]
     pub batch_size: Option<NonZeroUsize>,
-    /// Type in which the frozen layers' output is kept: f32, or f16 in half the space [default: the recipe's]
+    /// Type in which the frozen layers' output is kept [default: the recipe's]
     ///
     /// Other layers' output is then computed from the images again, not from what is kept.
-    #[arg(long, value_name = "DTYPE")]
+    #[arg(long, value_enum, value_name = "DTYPE")]
     pub features_dtype: Option<FeatureDtype>,
     /// auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]

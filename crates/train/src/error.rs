@@ -211,7 +211,7 @@ pub enum Error {
         known: String,
     },
     /// Ctrl-C while features were computed.
-    #[error("interrupted while computing features; nothing was trained")]
+    #[error("interrupted while computing features; the same command begins them again")]
     InterruptedFeatures,
     /// A feature that half precision cannot hold.
     #[error(
@@ -321,7 +321,6 @@ impl Error {
             | Self::Recipe { .. }
             | Self::Rates(_)
             | Self::FoldOutOfRange { .. }
-            | Self::NoRun { .. }
             | Self::NoPlaceForReport { .. }
             | Self::TooFewRuns { .. }
             | Self::EqualNames { .. }

@@ -11,25 +11,28 @@ pub use grouped::grouped_k_fold;
 pub use k_fold::k_fold;
 pub use stratified::stratified_k_fold;
 
-use std::{fmt, num::NonZeroUsize, str::FromStr};
+use std::{fmt, num::NonZeroUsize};
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use dealing::{Shuffling, gather, images_per_label};
 
 /// How images are dealt to folds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitKind {
     /// Each identity spread evenly over the folds: `StratifiedKFold(shuffle=True)`.
     Stratified,
     /// Drawn without regard to identities: `KFold(shuffle=True)`.
     Shuffled,
-    /// Cut in the order of the data set: `KFold()`. With images in order of identity, whole
-    /// identities then have no image to train on.
+    /// Cut in the order of the data set: `KFold()`.
+    ///
+    /// With images in order of identity, whole identities then have no image to train on.
     Contiguous,
-    /// No group of images parted, each identity spread as evenly as the groups allow:
-    /// `StratifiedGroupKFold(shuffle=True)`. Where every group is a single image, nearly as even as
+    /// No group of near duplicates parted, each identity as even as that allows: `StratifiedGroupKFold(shuffle=True)`.
+    ///
+    /// Where every group is a single image, nearly as even as
     /// `Stratified`, but of other images: see [`grouped_k_fold`].
     Grouped,
 }
@@ -70,31 +73,14 @@ pub enum Order {
     },
 }
 
-impl SplitKind {
-    fn name(self) -> &'static str {
-        match self {
-            SplitKind::Stratified => "stratified",
-            SplitKind::Shuffled => "shuffled",
-            SplitKind::Contiguous => "contiguous",
-            SplitKind::Grouped => "grouped",
-        }
-    }
-}
-
 impl fmt::Display for SplitKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for SplitKind {
-    type Err = FoldsError;
-
-    fn from_str(text: &str) -> Result<Self, FoldsError> {
-        [SplitKind::Stratified, SplitKind::Shuffled, SplitKind::Contiguous, SplitKind::Grouped]
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| FoldsError::UnknownSplit { found: text.to_owned() })
+        formatter.write_str(match self {
+            Self::Stratified => "stratified",
+            Self::Shuffled => "shuffled",
+            Self::Contiguous => "contiguous",
+            Self::Grouped => "grouped",
+        })
     }
 }
 
@@ -199,13 +185,10 @@ mod tests {
     #[test]
     fn a_split_is_named_alike_everywhere() {
         for kind in ALL {
-            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(SplitKind::from_str(&kind.to_string(), false), Ok(kind));
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
         }
-        assert_eq!(
-            "random".parse::<SplitKind>(),
-            Err(FoldsError::UnknownSplit { found: "random".to_owned() })
-        );
+        assert!(SplitKind::from_str("random", false).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use convert::export::{Input, Request, Scores, Target, export};
-use terminal::Verbosity;
+use terminal::{Unit, Verbosity};
 
 /// Writes a run's weights, or any weights of this project, as ONNX, for Keras or for PyTorch.
 #[derive(Parser)]
@@ -55,5 +55,12 @@ fn main() -> ExitCode {
         scores: if arguments.softmax { Scores::Probabilities } else { Scores::Logits },
     };
     let code = |error: &convert::Error| ExitCode::from(if error.is_usage() { 2 } else { 1 });
-    terminal::end(export(&request).map(|export| format!("{export}\n")), code)
+    let progress = terminal::bar("exporting", Unit::Bytes);
+    let stopped = progress.clone();
+    if let Err(error) = ctrlc::set_handler(move || stopped.abandon()) {
+        tracing::warn!("Ctrl-C cannot be listened to, and would leave a part behind: {error}");
+    }
+    let exported = export(&request, &progress);
+    progress.finish_and_clear();
+    terminal::end(exported.map(|export| format!("{export}\n")), code)
 }

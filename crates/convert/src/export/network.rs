@@ -69,6 +69,12 @@ fn in_words(folds: &BTreeMap<usize, PathBuf>) -> String {
 }
 
 impl Network {
+    /// What its parameters take as f32.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let elements: usize = self.tensors.values().map(Tensor::elem_count).sum();
+        (elements * size_of::<f32>()) as u64
+    }
+
     /// Reads a weights file and accounts for every name in it.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let file = WeightsFile::read(path)?;

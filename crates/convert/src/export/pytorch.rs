@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use model::weights::{FORMAT_VERSION, WeightsWriter};
 use model::{LayerKind, Metadata, ParameterSpec};
 
@@ -20,7 +21,11 @@ use super::{Input, failed};
 use crate::Error;
 
 /// Writes the file and returns its length and SHA-256.
-pub(super) fn write(network: &Network, out: &Path) -> Result<(u64, String), Error> {
+pub(super) fn write(
+    network: &Network,
+    out: &Path,
+    progress: &ProgressBar,
+) -> Result<(u64, String), Error> {
     let (mut features, mut classifier) = (0, 0);
     let mut names = Vec::new();
     let mut parameters = Vec::new();
@@ -56,7 +61,12 @@ pub(super) fn write(network: &Network, out: &Path) -> Result<(u64, String), Erro
     };
     let mut writer = WeightsWriter::create(out, parameters, &metadata)?;
     for name in &names {
-        writer.append(&network.tensors[name].flatten_all()?.to_vec1::<f32>()?)?;
+        if progress.is_finished() {
+            return Err(Error::Interrupted);
+        }
+        let values = network.tensors[name].flatten_all()?.to_vec1::<f32>()?;
+        writer.append(&values)?;
+        progress.inc(size_of_val(values.as_slice()) as u64);
     }
     let unnamed = writer.finish(&metadata)?;
     let size_bytes = fs::metadata(unnamed.path()).map_err(|source| failed(out, source))?.len();

@@ -71,9 +71,7 @@ pub(super) fn transfer(
             return Err(Error::GaveUp { url, attempts: fruitless, size_bytes, reason });
         }
         let wait = patience.first_wait * 2_u32.saturating_pow(fruitless - 1);
-        progress.suspend(|| {
-            tracing::warn!(reason, size_bytes = partial.size_bytes(), ?wait, "broken off");
-        });
+        tracing::warn!("broken off: {reason}; tried again in {} s", wait.as_secs_f32());
         sleep(wait);
     }
 }

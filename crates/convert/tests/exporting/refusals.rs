@@ -5,6 +5,7 @@ use std::path::Path;
 
 use convert::Error;
 use convert::export::{Input, Request, Scores, Target, export};
+use indicatif::ProgressBar;
 
 use crate::networks::{run, seed_tensors, tensors, to, write};
 
@@ -14,7 +15,9 @@ fn refused(request: &Request, out: &str) -> Error {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join(out);
     fs::write(&out, "as before").unwrap();
-    let error = export(&Request { out: Some(out.clone()), ..request.clone() }).unwrap_err();
+    let error =
+        export(&Request { out: Some(out.clone()), ..request.clone() }, &ProgressBar::hidden())
+            .unwrap_err();
     assert_eq!(fs::read_to_string(&out).unwrap(), "as before");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
     assert_eq!(error.to_string().lines().count(), 1, "{error}");
@@ -49,7 +52,9 @@ fn folds_that_are_not_there_are_named() {
 fn fold_of_a_run_is_exported_beside_its_weights() {
     let folder = tempfile::tempdir().unwrap();
     let run = run(folder.path());
-    let export = export(&Request { fold: Some(2), ..to(Target::Keras, &run) }).unwrap();
+    let export =
+        export(&Request { fold: Some(2), ..to(Target::Keras, &run) }, &ProgressBar::hidden())
+            .unwrap();
     assert_eq!(export.file, run.join("fold-02").join("weights.h5"));
 }
 
@@ -86,7 +91,8 @@ fn weights_are_never_written_over() {
     write(&file, &seed_tensors());
     let before = fs::read(&file).unwrap();
     let roundabout = Some(folder.path().join(".").join("weights.safetensors"));
-    let result = export(&Request { out: roundabout, ..to(Target::Pytorch, &file) });
+    let result =
+        export(&Request { out: roundabout, ..to(Target::Pytorch, &file) }, &ProgressBar::hidden());
     assert!(matches!(result, Err(Error::SameFile { .. })));
     assert_eq!(fs::read(&file).unwrap(), before);
 }
@@ -116,7 +122,22 @@ fn output_without_a_folder_is_refused() {
     write(&file, &seed_tensors());
     for target in [Target::Onnx, Target::Keras, Target::Pytorch] {
         let out = Some(folder.path().join("missing").join("out.h5"));
-        let result = export(&Request { out, ..to(target, &file) });
+        let result = export(&Request { out, ..to(target, &file) }, &ProgressBar::hidden());
         assert!(matches!(result, Err(Error::Write(model::Error::Io { .. }))), "{result:?}");
+    }
+}
+
+#[test]
+fn what_is_broken_off_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weights.safetensors");
+    write(&file, &seed_tensors());
+    let stopped = ProgressBar::hidden();
+    stopped.abandon();
+    for target in [Target::Onnx, Target::Keras, Target::Pytorch] {
+        let out = Some(folder.path().join("out.h5"));
+        let result = export(&Request { out, ..to(target, &file) }, &stopped);
+        assert!(matches!(result, Err(Error::Interrupted)), "{result:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the weights alone");
     }
 }

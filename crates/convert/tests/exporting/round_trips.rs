@@ -18,7 +18,7 @@ fn quietly(request: &Request) -> Result<Conversion, Error> {
 /// Exports `file`, converts the result and holds it against what went in.
 #[track_caller]
 fn returns(target: Target, file: &Path) -> WeightsFile {
-    let exported = export(&to(target, file)).unwrap().file;
+    let exported = export(&to(target, file), &ProgressBar::hidden()).unwrap().file;
     let back = file.with_file_name("back.safetensors");
     let asked = Request {
         pixels: Some(Pixels::Bgr),
@@ -106,7 +106,7 @@ fn pytorch_has_the_names_of_torchvision() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("weights.safetensors");
         write(&file, &tensors);
-        let exported = export(&to(Target::Pytorch, &file)).unwrap();
+        let exported = export(&to(Target::Pytorch, &file), &ProgressBar::hidden()).unwrap();
         assert_eq!(exported.file, folder.path().join("weights.pytorch.safetensors"));
         let found = candle_core::safetensors::load(&exported.file, &Device::Cpu).unwrap();
         let layers = features.iter().map(|place| format!("features.{place}"));
@@ -125,7 +125,7 @@ fn pytorch_keeps_what_is_known_of_the_weights() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("weights.safetensors");
     write(&file, &seed_tensors());
-    let exported = export(&to(Target::Pytorch, &file)).unwrap();
+    let exported = export(&to(Target::Pytorch, &file), &ProgressBar::hidden()).unwrap();
     assert_eq!(exported.identities, 9);
     // Nothing is asked for: the file says it.
     let back = folder.path().join("back.safetensors");
@@ -142,8 +142,8 @@ fn same_weights_give_the_same_bytes() {
     let file = folder.path().join("weights.safetensors");
     write(&file, &seed_tensors());
     for target in [Target::Keras, Target::Pytorch, Target::Onnx] {
-        let first = export(&to(target, &file)).unwrap();
-        let second = export(&to(target, &file)).unwrap();
+        let first = export(&to(target, &file), &ProgressBar::hidden()).unwrap();
+        let second = export(&to(target, &file), &ProgressBar::hidden()).unwrap();
         assert_eq!(first, second);
         assert_eq!(first.size_bytes, std::fs::metadata(&first.file).unwrap().len());
     }

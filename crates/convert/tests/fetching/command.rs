@@ -9,11 +9,12 @@ use std::time::Duration;
 use assert_cmd::Command;
 use convert::fetch::CATALOG;
 
-use crate::server::{Act, Server, answer, rest, whole};
+use crate::server::{Act, Server, answer, broken, rest, whole};
 use crate::workshop::{FILE, Workshop, weights};
 
 fn run(arguments: &[&str], folder: &Path, code: i32) -> (String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fetch-weights"));
+    command.timeout(Duration::from_mins(1));
     let output = command.args(arguments).current_dir(folder).assert().code(code);
     let Output { stdout, stderr, .. } = output.get_output().clone();
     (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
@@ -66,6 +67,17 @@ fn a_process_that_is_killed_midway_is_gone_on_with() {
     run(&arguments, workshop.folder.path(), 0);
     workshop.assert_holds(&bytes);
     assert_eq!(server.seen()[1].header("range"), Some("bytes=1000-"));
+}
+
+#[test]
+fn what_breaks_off_is_told_and_gone_on_with() {
+    let (workshop, bytes) = (Workshop::new(), weights());
+    let server = Server::new(vec![broken(&bytes, "\"a\"", 1000), rest(&bytes, "\"a\"", 1000)]);
+    let url = server.url("a.h5");
+    let arguments = ["vggface-keras", "--dir", ".", "--url", &url, "--no-convert"];
+    let (_, stderr) = run(&arguments, workshop.folder.path(), 0);
+    assert!(stderr.contains("broken off: ") && stderr.contains("again in 1 s"), "{stderr}");
+    workshop.assert_holds(&bytes);
 }
 
 #[test]

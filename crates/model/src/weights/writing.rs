@@ -1,7 +1,7 @@
 //! Writing a file of weights, whole or not at all.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -172,6 +172,8 @@ pub const PARTIAL: &str = ".partial-";
 ///
 /// If the folder cannot be written to.
 pub fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+    // Of a folder that is not there, without the name of a file that nobody has asked for.
+    fs::metadata(folder_of(path))?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(PARTIAL);
     #[cfg(unix)]

@@ -47,6 +47,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments: Arguments = terminal::parse();
     terminal::begin(arguments.verbosity);
+    terminal::end_when_interrupted("the same command draws all of them");
     terminal::end(run(&arguments), |_| ExitCode::FAILURE)
 }
 

@@ -14,7 +14,7 @@ use super::{
     model_per_fold, monitors, presentation, probe::evenly, probe_images, random_base, recognize,
     small_identities, validation_reuse, value_range,
 };
-use crate::{Error, folds::Fold, numpy_random::NumpyRandom, recipe::Recipe};
+use crate::{Error, folds::Fold, numpy_random::NumpyRandom, recipe::Recipe, training::Interrupt};
 
 /// How often labels are shuffled to see what features come to by chance.
 const SHUFFLES: usize = 20;
@@ -109,8 +109,12 @@ pub fn cheap(beginning: &Beginning<'_>) -> Result<Vec<Outcome>, Error> {
 /// # Errors
 ///
 /// [`Error::Preprocess`] if photographs cannot be read, [`Error::Model`] or [`Error::Tensor`] if the
-/// network fails.
-pub fn probes(beginning: &Beginning<'_>, device: &Device) -> Result<Vec<Outcome>, Error> {
+/// network fails, [`Error::InterruptedTrial`] after Ctrl-C.
+pub fn probes(
+    beginning: &Beginning<'_>,
+    device: &Device,
+    interrupt: &Interrupt,
+) -> Result<Vec<Outcome>, Error> {
     let Beginning { prepared, normalization, architecture, tensors, .. } = *beginning;
     let images = probe_images(&prepared.labels());
     let is_random = beginning.new.iter().any(|parameter| parameter.starts_with("conv"));
@@ -126,7 +130,7 @@ pub fn probes(beginning: &Beginning<'_>, device: &Device) -> Result<Vec<Outcome>
     }
     let largest = pixel_statistics(beginning)?.largest;
     let [in_use, reversed, scaled, both] = Presentation::candidates(largest);
-    let probe = Probe::new(prepared, normalization, architecture, tensors, device)?;
+    let probe = Probe::new(prepared, normalization, architecture, tensors, device, interrupt)?;
     let ProbeImages { indices, labels, .. } = &images;
     tracing::info!(
         "showing {} photographs to the frozen base, at {} pixels",

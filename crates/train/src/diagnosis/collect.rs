@@ -42,11 +42,8 @@ pub fn diagnose(config: &Config, depth: Depth, interrupt: &Interrupt) -> Result<
         Depth::Steps => {
             let trainable: Vec<_> = plans.iter().map(|plan| plan.trainable.clone()).collect();
             let beginning = beginning(config, &materials, &trainable, num_trained);
-            outcomes.extend(probes(&beginning, &materials.device)?);
+            outcomes.extend(probes(&beginning, &materials.device, interrupt)?);
             outcomes.push(near(config, &materials, &network)?);
-            if interrupt.is_raised() {
-                return Err(Error::InterruptedTrial);
-            }
             drop(network);
             outcomes.extend(first_steps(config, &materials, &plans[0], interrupt)?);
         }

@@ -13,7 +13,7 @@ use super::{
     recognition::Recognition,
     similarity::{Features, products},
 };
-use crate::Error;
+use crate::{Error, training::Interrupt};
 
 /// People that a probe looks at, at most.
 const PEOPLE: usize = 100;
@@ -111,6 +111,7 @@ pub(crate) struct Probe<'a> {
     base: Vgg16,
     /// How many pixels of a side become one.
     shrinking: usize,
+    interrupt: &'a Interrupt,
 }
 
 impl<'a> Probe<'a> {
@@ -125,6 +126,7 @@ impl<'a> Probe<'a> {
         architecture: &Architecture,
         tensors: &BTreeMap<String, Tensor>,
         device: &Device,
+        interrupt: &'a Interrupt,
     ) -> Result<Self, Error> {
         let shrinking = shrinking(prepared.side_px());
         let side_px = prepared.side_px() / shrinking;
@@ -133,7 +135,7 @@ impl<'a> Probe<'a> {
         let tensors = tensors.iter().filter(is_of_base);
         let tensors = tensors.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         let base = Vgg16::new(architecture, tensors, device)?;
-        Ok(Self { prepared, normalization, base, shrinking })
+        Ok(Self { prepared, normalization, base, shrinking, interrupt })
     }
 
     /// The side at which images are shown, in pixels.
@@ -149,18 +151,22 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Preprocess`] if images cannot be read, [`Error::Model`] if the network fails.
+    /// [`Error::Preprocess`] if images cannot be read, [`Error::Model`] if the network fails,
+    /// [`Error::InterruptedTrial`] after Ctrl-C.
     pub(crate) fn features(
         &self,
         images: &[usize],
         view: View<'_>,
         shown: Presentation,
     ) -> Result<Features, Error> {
-        let Self { prepared, normalization, base, shrinking } = self;
+        let Self { prepared, normalization, base, shrinking, interrupt } = self;
         let side_px = prepared.side_px();
         let pool5 = base.architecture().cut_after("pool5")?;
         let mut values = Vec::new();
         for indices in images.chunks(BATCH) {
+            if interrupt.is_raised() {
+                return Err(Error::InterruptedTrial);
+            }
             let mut batch = read_batch(prepared, indices, *normalization, view)?;
             if shown != Presentation::AS_GIVEN {
                 shown.apply(&mut batch, side_px * side_px, normalization.bgr_means());

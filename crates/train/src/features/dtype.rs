@@ -1,20 +1,23 @@
 //! In how many bits features are kept.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt};
 
+use clap::ValueEnum;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 /// The type of a kept feature, by candle's names; what is read back is f32 always.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum FeatureDtype {
     /// As it was computed.
     #[default]
     F32,
-    /// Half the bytes: rounded to 11 bits, and to a multiple of 6e-8 below 6e-5; at most 65,504.
+    /// Half the bytes.
+    ///
+    /// Rounded to 11 bits, and to a multiple of 6e-8 below 6e-5; at most 65,504.
     F16,
 }
 
@@ -104,18 +107,6 @@ impl fmt::Display for FeatureDtype {
             Self::F32 => "f32",
             Self::F16 => "f16",
         })
-    }
-}
-
-impl FromStr for FeatureDtype {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "f32" => Ok(Self::F32),
-            "f16" => Ok(Self::F16),
-            _ => Err(format!("`{word}` is unknown, expected f32 or f16")),
-        }
     }
 }
 

@@ -77,12 +77,6 @@ pub enum FoldsError {
         /// Repeats asked for.
         repeats: NonZeroUsize,
     },
-    /// No split has this name.
-    #[error("`{found}` is no split, expected `stratified`, `shuffled`, `contiguous` or `grouped`")]
-    UnknownSplit {
-        /// The name asked for.
-        found: String,
-    },
 }
 
 /// What makes folds less even than they look; the folds are usable all the same.

@@ -5,10 +5,10 @@ use crate::{
     run::EpochRecord,
 };
 
-const WIDTH: f64 = 440.0;
+const WIDTH: f64 = 340.0;
 const HEIGHT: f64 = 396.0;
 const LEFT: f64 = 60.0;
-const RIGHT: f64 = 424.0;
+const RIGHT: f64 = 328.0;
 
 /// Dots of a line, at most; the line itself has all epochs.
 const DOTS: usize = 60;

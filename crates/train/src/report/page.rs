@@ -13,6 +13,7 @@ use super::{
     FacesShown,
     differences::{Differences, differences},
     faces::Faces,
+    linear_probe::LinearProbe,
     run::ReportedRun,
     section::Section,
 };
@@ -84,7 +85,7 @@ struct Page<'a> {
 fn page(report: &Report) -> Result<String, Error> {
     let runs = read(report)?;
     let sections =
-        runs.iter().map(|run| section(run, report)).collect::<Result<Vec<_>, Error>>()?;
+        runs.iter().map(|run| section(run, &runs, report)).collect::<Result<Vec<_>, Error>>()?;
     let title = match runs.as_slice() {
         [run] => run.name.clone(),
         runs => format!("{} runs side by side", runs.len()),
@@ -121,7 +122,7 @@ fn read(report: &Report) -> Result<Vec<ReportedRun>, Error> {
         .collect()
 }
 
-fn section(run: &ReportedRun, report: &Report) -> Result<Section, Error> {
+fn section(run: &ReportedRun, runs: &[ReportedRun], report: &Report) -> Result<Section, Error> {
     let found = run.identity.places.as_ref().map(|places| PathBuf::from(&places.data));
     let data = match (&report.data, found) {
         (Some(given), _) => Some(Faces::open(given, &run.identity.data_sha256)?),
@@ -131,7 +132,7 @@ fn section(run: &ReportedRun, report: &Report) -> Result<Section, Error> {
     };
     let is_shown = report.faces == FacesShown::Shown && !run.leaves_faces_out();
     let faces = data.as_ref().filter(|_| is_shown);
-    Section::of(run, faces, data.as_ref())
+    Section::of(run, LinearProbe::of(run, runs), faces, data.as_ref())
 }
 
 fn render(page: &Page<'_>) -> String {

@@ -89,8 +89,9 @@ pub(super) fn wilson(hits: usize, images: usize) -> (f64, f64) {
 /// A column for each bin, with its interval.
 pub(super) fn chart(bins: &[PeopleBin]) -> String {
     const COLUMN: f64 = 92.0;
-    let edges =
-        Edges { left: 56.0, right: 64.0 + COLUMN * bins.len() as f64, top: 34.0, bottom: 230.0 };
+    // The words above and below need some room, however few columns there are.
+    let width = (COLUMN * bins.len() as f64).max(230.0);
+    let edges = Edges { left: 56.0, right: 64.0 + width, top: 34.0, bottom: 230.0 };
     let mut svg = Svg::new(edges.right + 16.0, 300.0, "Accuracy by photographs per person");
     let highest = bins.iter().map(|bin| wilson(bin.hits, bin.images).1).fold(0.05, f64::max);
     let plot = Plot {

@@ -3,7 +3,7 @@
 use super::predictions::PredictedImage;
 use crate::{
     calibration::{Bin, DEFAULT_BINS, expected_calibration_error, reliability_bins},
-    chart::{Anchor, Edges, Plot, Scale, Svg},
+    chart::{Edges, Plot, Scale, Svg},
 };
 
 /// The calibration of predictions.
@@ -30,7 +30,7 @@ pub(super) fn reliability<'a>(
 /// Accuracy over confidence: a column for each bin, the diagonal where they are equal.
 pub(super) fn chart(reliability: &Reliability) -> String {
     let edges = Edges { left: 56.0, right: 316.0, top: 34.0, bottom: 294.0 };
-    let mut svg = Svg::new(332.0, 350.0, "Accuracy over confidence");
+    let mut svg = Svg::new(344.0, 350.0, "Accuracy over confidence");
     let plot = Plot {
         edges,
         x: Scale::linear((0.0, 100.0), (edges.left, edges.right)),
@@ -38,7 +38,7 @@ pub(super) fn chart(reliability: &Reliability) -> String {
     };
     plot.rows(&mut svg, 5, " %");
     plot.columns(&mut svg, 5, " %");
-    plot.heading(&mut svg, "right");
+    plot.heading(&mut svg, "accuracy on held-out photographs");
     for bin in &reliability.bins {
         let (left, y) = plot.at(100.0 * bin.lower, 100.0 * bin.accuracy);
         let right = plot.x.at(100.0 * bin.upper);
@@ -57,8 +57,7 @@ pub(super) fn chart(reliability: &Reliability) -> String {
         "diagonal",
         format_args!("M{} {}L{} {}", edges.left, edges.bottom, edges.right, edges.top),
     );
-    svg.text("small", (edges.right - 6.0, edges.top + 22.0), Anchor::End, "as sure as right");
-    plot.floor(&mut svg, "sure");
+    plot.floor(&mut svg, "probability of the answer");
     svg.finish()
 }
 

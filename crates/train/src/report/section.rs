@@ -11,6 +11,7 @@ use super::{
     curves,
     faces::Faces,
     folds,
+    linear_probe::LinearProbe,
     mistakes::mistakes,
     people::{self, people_bins},
     predictions::PredictedImage,
@@ -43,6 +44,7 @@ pub(super) struct Section {
     progress: Option<String>,
     tiles: Vec<Tile>,
     folds_chart: Option<String>,
+    linear_probe: &'static str,
     folds: Vec<FoldRow>,
     curves: Vec<Curves>,
     confusions: Vec<ConfusionRow>,
@@ -95,6 +97,8 @@ struct ConfusionRow {
 #[derive(Debug, Serialize)]
 struct MistakeRow {
     image: String,
+    /// The last part of `image`: the folder says who it is.
+    file: String,
     identity: String,
     predicted: String,
     probability: String,
@@ -112,13 +116,15 @@ struct TimeRow {
 }
 
 impl Section {
-    /// What there is to say of a run; faces where they are there.
+    /// What there is to say of a run, beside what a linear classifier reaches on the same folds; faces
+    /// where they are there.
     ///
     /// # Errors
     ///
     /// [`Error::Preprocess`] if faces cannot be read.
     pub(super) fn of(
         run: &ReportedRun,
+        linear_probe: LinearProbe,
         faces: Option<&Faces>,
         data: Option<&Faces>,
     ) -> Result<Self, Error> {
@@ -145,6 +151,7 @@ impl Section {
             .map(|row| {
                 Ok(MistakeRow {
                     image: row.image.clone(),
+                    file: row.image.rsplit('/').next().unwrap_or_default().to_owned(),
                     identity: row.identity.clone(),
                     predicted: row.predicted.clone(),
                     probability: percent(row.probability, 1),
@@ -164,10 +171,11 @@ impl Section {
         Ok(Self {
             name: run.name.clone(),
             level: level(diagnosis, run.summary.as_ref()),
-            verdict: verdict(run, diagnosis),
+            verdict: verdict(run, linear_probe, diagnosis),
             progress: progress(run),
             tiles: run.summary.as_ref().map(tiles).unwrap_or_default(),
-            folds_chart: run.summary.as_ref().map(folds::chart),
+            folds_chart: run.summary.as_ref().map(|it| folds::chart(it, linear_probe.accuracy())),
+            linear_probe: linear_probe.note(),
             is_repeated: 1 < run.identity.repeats.get(),
             is_diagnosed: run.diagnosis.is_some(),
             folds: run.summary.as_ref().map(fold_rows).unwrap_or_default(),
@@ -198,9 +206,9 @@ impl Section {
     }
 }
 
-/// A share in percent.
+/// A share in percent; no line breaks before the sign.
 pub(super) fn percent(share: f64, decimals: usize) -> String {
-    format!("{:.decimals$} %", 100.0 * share)
+    format!("{:.decimals$}\u{a0}%", 100.0 * share)
 }
 
 fn level(diagnosis: &Diagnosis, summary: Option<&Summary>) -> &'static str {
@@ -212,7 +220,7 @@ fn level(diagnosis: &Diagnosis, summary: Option<&Summary>) -> &'static str {
 }
 
 /// Two sentences: how good it is beside what costs nothing, and why it is not better.
-fn verdict(run: &ReportedRun, diagnosis: &Diagnosis) -> Vec<String> {
+fn verdict(run: &ReportedRun, linear_probe: LinearProbe, diagnosis: &Diagnosis) -> Vec<String> {
     let first = match &run.summary {
         None => "No fold is done yet.".to_owned(),
         Some(summary) => {
@@ -220,9 +228,12 @@ fn verdict(run: &ReportedRun, diagnosis: &Diagnosis) -> Vec<String> {
             let nearest = summary.baselines.nearest_mean.map_or_else(String::new, |nearest| {
                 format!(", the nearest mean features of the frozen base {}", percent(nearest, 1))
             });
+            let probe = linear_probe.accuracy().map_or_else(String::new, |probe| {
+                format!(", a linear classifier on the frozen base {}", percent(probe, 1))
+            });
             format!(
                 "The network recognizes {} of held-out photographs{caveat}; chance gives {}, naming \
-                 the commonest person {}{nearest}.",
+                 the commonest person {}{nearest}{probe}.",
                 percent(summary.accuracy.mean, 1),
                 percent(summary.baselines.chance, 1),
                 percent(summary.baselines.majority, 1),
@@ -267,11 +278,7 @@ fn progress(run: &ReportedRun) -> Option<String> {
             epoch.epoch, epoch.stage, epoch.fold
         ),
     };
-    let stands = if run.is_running {
-        "This run goes on"
-    } else {
-        "This run has been broken off, or was asked for these folds alone"
-    };
+    let stands = if run.is_running { "This run goes on" } else { "This run has stopped here" };
     Some(format!("{stands}: {done} of {folds} folds are done. {last}"))
 }
 

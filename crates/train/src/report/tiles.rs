@@ -24,7 +24,7 @@ pub(super) fn tiles(summary: &Summary) -> Vec<Tile> {
             let (low, high) =
                 interval(summary.accuracy, folds, summary.num_folds).unwrap_or_default();
             format!(
-                "standard error {}; 95 % interval {:.1} to {:.1} %",
+                "standard error {}; 95\u{a0}% interval {:.1} to {:.1}\u{a0}%",
                 percent(error, 2),
                 100.0 * low,
                 100.0 * high

@@ -31,7 +31,8 @@ fn open(folder: &Path, page: &Path) -> Seen {
     let asked = fs::read_to_string(log).unwrap();
     let host = |url: &str| url.split('/').nth(2).unwrap_or_default().to_owned();
     Seen {
-        dom: String::from_utf8(output.stdout).unwrap(),
+        // Between a number and its unit there is a space that does not break.
+        dom: String::from_utf8(output.stdout).unwrap().replace("&nbsp;", " "),
         console: said.lines().filter(|it| it.contains("CONSOLE")).map(str::to_owned).collect(),
         hosts: asked
             .split("\"url\":\"")

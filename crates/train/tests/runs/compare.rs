@@ -202,7 +202,9 @@ fn the_programs_refusals_name_what_is_missing() {
     ] {
         let output = program(&bench, &arguments);
         let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        // A run that is not there is no wrong call.
+        let code = if words.contains("not there") || words.contains("no run") { 1 } else { 2 };
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
         assert!(message.contains(words), "{arguments:?}: {message}");
     }
 }

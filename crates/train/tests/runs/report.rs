@@ -27,7 +27,8 @@ const NAMES: [&str; 3] =
     ["<script>alert(1)", "<img src=x onerror=alert(2)>", "\"}}{{ 7 * 7 }}&amp;'"];
 
 fn page(path: &Path) -> String {
-    fs::read_to_string(path).unwrap()
+    // Between a number and its unit there is a space that does not break.
+    fs::read_to_string(path).unwrap().replace('\u{a0}', " ")
 }
 
 fn report(config: &Config, faces: FacesShown) -> Report {
@@ -96,7 +97,7 @@ fn a_run_that_was_stopped_has_a_page_of_what_is_there() {
     stopped.raise();
     assert!(run(&config, &stopped).is_err());
     let text = page(&config.out.join("report.html"));
-    assert!(text.contains("has been broken off"), "{text}");
+    assert!(text.contains("This run has stopped here: 1 of 3 folds are done"), "{text}");
     assert!(!text.contains("http-equiv=\"refresh\""), "{text}");
     // As if another process trained it.
     let lock = fs::File::create(config.out.join(".lock")).unwrap();
@@ -113,10 +114,9 @@ fn a_run_that_was_stopped_has_a_page_of_what_is_there() {
 fn several_runs_are_compared() {
     let bench = Bench::new(3, 5);
     let one = bench.config(&narrow("bottleneck", &TWO_STAGES.replace("fc8", "fc*")), "one");
-    let two = bench.config(&narrow("linear", TWO_STAGES), "two");
-    for config in [&one, &two] {
-        run(config, &Interrupt::default()).unwrap();
-    }
+    let head_alone = TWO_STAGES.split_once("[[stage]]\nname = \"fine-tune\"").unwrap().0;
+    let two = bench.config(&narrow("linear", head_alone), "two");
+    let summaries = [&one, &two].map(|config| run(config, &Interrupt::default()).unwrap());
     let path = bench.path("page.html");
     let both = Report {
         runs: vec![one.out.clone(), two.out.clone()],
@@ -125,6 +125,14 @@ fn several_runs_are_compared() {
     write_report(&both, &path).unwrap();
     let text = page(&path);
     assert!(text.contains("Side by side") && text.contains("Differences in accuracy"), "{text}");
+    // The second is a linear probe: a rule in the first's chart, none in its own.
+    let probe = format!(">linear probe {:.1} %</text>", 100.0 * summaries[1].accuracy.mean);
+    assert_eq!(text.matches(&probe).count(), 1, "{text}");
+    let verdict = format!(
+        ", a linear classifier on the frozen base {:.1} %.",
+        100.0 * summaries[1].accuracy.mean
+    );
+    assert_eq!(text.matches(&verdict).count(), 1, "{text}");
     let twice = Report { runs: vec![one.out.clone(), one.out], ..both };
     assert!(matches!(write_report(&twice, &path), Err(Error::EqualNames { .. })));
     let none = Report { runs: vec![bench.path("nothing")], ..twice };

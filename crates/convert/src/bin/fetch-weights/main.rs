@@ -13,6 +13,7 @@ use terminal::Unit;
 fn main() -> ExitCode {
     let arguments: Arguments = terminal::parse();
     terminal::begin(arguments.verbosity);
+    terminal::end_when_interrupted("the same command goes on with what has come");
     terminal::end(run(arguments), |_| ExitCode::FAILURE)
 }
 
