@@ -17,7 +17,7 @@ const STEPS: &[(&str, &[&str])] = &[
             "--release",
             "--locked",
             "--features",
-            "convert/reference-weights,preprocess/reference-faces",
+            "convert/reference-weights,preprocess/reference-faces,train/reference-browser",
             "--",
             "--deny",
             "warnings",

@@ -83,7 +83,7 @@ enum Command {
         /// Which shell
         shell: pages::Shell,
     },
-    /// Pages for `man`, one for each command
+    /// Pages for `man`, one for each stage
     #[command(
         after_help = "Example:\n  cargo xtask man --out man && man -l man/cargo-xtask-train.1"
     )]

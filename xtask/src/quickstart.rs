@@ -43,6 +43,8 @@ pub(crate) fn run(features: Option<Acceleration>) -> Result<ExitCode> {
             return Ok(exit_code(status));
         }
     }
-    eprintln!("quickstart: the run's files are in {RUN}");
+    eprintln!(
+        "quickstart: the run's files are in {RUN}; open {RUN}/report.html in a browser to look at it"
+    );
     Ok(ExitCode::SUCCESS)
 }

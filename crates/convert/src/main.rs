@@ -90,10 +90,8 @@ fn main() -> ExitCode {
         ..Request::new(arguments.file, arguments.out)
     };
     let progress = terminal::bar("converting", Unit::Things("parameters"));
-    let stopped = progress.clone();
-    if let Err(error) = ctrlc::set_handler(move || stopped.abandon()) {
-        tracing::warn!("Ctrl-C cannot be listened to, and would leave a part behind: {error}");
-    }
+    terminal::end_when_interrupted("nothing was written");
+    terminal::break_off_when_interrupted(&progress);
     let converted = convert(&request, &progress);
     progress.finish_and_clear();
     for finding in converted.iter().flat_map(|conversion| &conversion.findings) {

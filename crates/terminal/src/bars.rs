@@ -5,6 +5,7 @@ use std::{
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
+use console::Term;
 use indicatif::{
     HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish,
     ProgressState, ProgressStyle, WeakProgressBar,
@@ -15,6 +16,9 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Those that are not over yet.
 static OPEN: Mutex<Vec<Open>> = Mutex::new(Vec::new());
+
+/// Columns from which on a line has room for all of it; a narrower one ends where the terminal does.
+const WIDE: usize = 120;
 
 /// What a bar counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +52,12 @@ fn new_bar() -> ProgressBar {
 }
 
 fn open(bar: ProgressBar, label: String, unit: Unit) -> ProgressBar {
-    // What a narrow terminal cuts off stands last.
-    let style = ProgressStyle::with_template("{prefix} {far}{msg} [{wide_bar}] {counted}")
+    let template = if usize::from(Term::stderr().size().1) < WIDE {
+        "{prefix} {far}{counted} {wide_msg}"
+    } else {
+        "{prefix} {far}{msg} [{wide_bar}] {counted}"
+    };
+    let style = ProgressStyle::with_template(template)
         .expect("the template is well-formed")
         .with_key("far", move |state: &ProgressState, to: &mut dyn Write| {
             write(to, &far(state, unit));
@@ -76,7 +84,7 @@ fn far(state: &ProgressState, unit: Unit) -> String {
     };
     let percent = 100 * state.pos() / length;
     match unit {
-        Unit::Parts => format!("{percent:>3} %, "),
+        Unit::Parts => format!("{percent:>3} % "),
         // Before the first there is nothing to tell the time by.
         _ if state.pos() == 0 => format!("{percent:>3} % "),
         Unit::Things(_) | Unit::Bytes => {

@@ -4,20 +4,37 @@
 use std::{
     io::{ErrorKind, Write, stdout},
     process::ExitCode,
+    sync::{Mutex, PoisonError},
 };
+
+use indicatif::ProgressBar;
 
 use crate::bars::clear;
 
+/// Work that ends by itself, leaving nothing, once its bar is finished.
+static BREAKABLE: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// From now on Ctrl-C finishes this bar, and whoever works on it ends.
+pub fn break_off_when_interrupted(progress: &ProgressBar) {
+    *BREAKABLE.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
+}
+
 /// Ends the program at once when Ctrl-C or the termination signal comes, with the exit code of a failure:
-/// for work that may be broken off anywhere, as by a crash. `left` says what becomes of it.
+/// for work that may be broken off anywhere, as by a crash. `left` says what becomes of it. While a bar is
+/// to be [broken off](break_off_when_interrupted), the first Ctrl-C only finishes that.
 pub fn end_when_interrupted(left: &'static str) {
     let set = ctrlc::set_handler(move || {
+        let breakable = BREAKABLE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(bar) = breakable.filter(|bar| !bar.is_finished()) {
+            bar.abandon();
+            return;
+        }
         clear();
         eprintln!("error: interrupted; {left}");
         std::process::exit(1);
     });
     if let Err(error) = set {
-        tracing::debug!("Ctrl-C ends this without a word: {error}");
+        tracing::warn!("Ctrl-C cannot be listened to, and may leave a part behind: {error}");
     }
 }
 

@@ -14,5 +14,5 @@ mod lines;
 
 pub use arguments::parse;
 pub use bars::{Unit, bar, bar_at_top, clear};
-pub use ending::{end, end_when_interrupted};
+pub use ending::{break_off_when_interrupted, end, end_when_interrupted};
 pub use events::{Verbosity, begin};

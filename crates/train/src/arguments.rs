@@ -165,10 +165,23 @@ fn repeats(text: &str) -> Result<NonZeroUsize, &'static str> {
 /// # Errors
 ///
 /// What was expected, if it is something else.
-pub fn svg_file(path: &str) -> Result<PathBuf, &'static str> {
+pub fn svg_file(path: &str) -> Result<PathBuf, String> {
+    file(path, "svg")
+}
+
+/// Reads the name of an HTML file, so that no other file is written over by it.
+///
+/// # Errors
+///
+/// What was expected, if it is something else.
+pub fn html_file(path: &str) -> Result<PathBuf, String> {
+    file(path, "html")
+}
+
+fn file(path: &str, extension: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
-    let is_svg = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
-    if is_svg { Ok(path) } else { Err("expected a name that ends in .svg") }
+    let is_it = path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
+    if is_it { Ok(path) } else { Err(format!("expected a name that ends in .{extension}")) }
 }
 
 /// Reads a number of minutes, 0 to a million.

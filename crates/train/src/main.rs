@@ -73,6 +73,7 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
     }
     config.faces = FacesShown::unless(arguments.no_faces);
     let summary = training::run(&config, &Interrupt::on_signal()?)?;
+    tracing::info!("report: {}", config.out.join("report.html").display());
     if arguments.json {
         return Ok(summary.to_json());
     }

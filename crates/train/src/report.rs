@@ -25,4 +25,4 @@ mod time;
 
 pub use faces::FacesShown;
 pub(crate) use faces::face_jpeg;
-pub use page::{Report, Running, Written, write_report};
+pub use page::{Report, Written, write_report};

@@ -8,8 +8,8 @@ mod records;
 mod summary;
 mod table;
 
-pub use folder::{RunFolder, is_running, read_diagnosis};
-pub(crate) use folder::{fold_path, read_identity, read_summary};
+pub use folder::{RunFolder, read_diagnosis};
+pub(crate) use folder::{fold_path, is_running, read_identity, read_summary, write_diagnosis};
 pub(crate) use identity::FORMAT_VERSION;
 pub use identity::{Places, RunIdentity};
 pub(crate) use keras_csv::keras_csv;

@@ -4,6 +4,7 @@ mod batches;
 mod checkpoint;
 mod checkpoints;
 mod config;
+mod diagnosing;
 mod evaluation;
 mod experiment;
 mod first_steps;

@@ -56,10 +56,8 @@ fn main() -> ExitCode {
     };
     let code = |error: &convert::Error| ExitCode::from(if error.is_usage() { 2 } else { 1 });
     let progress = terminal::bar("exporting", Unit::Bytes);
-    let stopped = progress.clone();
-    if let Err(error) = ctrlc::set_handler(move || stopped.abandon()) {
-        tracing::warn!("Ctrl-C cannot be listened to, and would leave a part behind: {error}");
-    }
+    terminal::end_when_interrupted("nothing was written");
+    terminal::break_off_when_interrupted(&progress);
     let exported = export(&request, &progress);
     progress.finish_and_clear();
     terminal::end(exported.map(|export| format!("{export}\n")), code)

@@ -71,7 +71,8 @@ pub(super) fn transfer(
             return Err(Error::GaveUp { url, attempts: fruitless, size_bytes, reason });
         }
         let wait = patience.first_wait * 2_u32.saturating_pow(fruitless - 1);
-        tracing::warn!("broken off: {reason}; tried again in {} s", wait.as_secs_f32());
+        let what = if partial.size_bytes() == 0 { "nothing came" } else { "broken off" };
+        tracing::warn!("{what}: {reason}; tried again in {} s", wait.as_secs_f32());
         sleep(wait);
     }
 }

@@ -5,12 +5,13 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 use train::{
     Error,
-    report::{FacesShown, Report, Running, write_report},
+    arguments::html_file,
+    report::{FacesShown, Report, write_report},
 };
 
 /// Writes one self-contained page over runs: accuracy, learning curves, mistakes, the diagnosis
 ///
-/// `train` writes the page of its run after every epoch; this writes it anew, without faces or with
+/// `train` writes the page of its run while it lasts; this writes it anew, without faces or with
 /// those of a prepared set that was moved, or one page over several runs with their comparison.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask report", version, after_help = EXAMPLES)]
@@ -19,7 +20,7 @@ struct Arguments {
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
     /// The page [default: report.html in the run's folder; of several runs, it must be given]
-    #[arg(long, value_name = "FILE.html")]
+    #[arg(long, value_name = "FILE.html", value_parser = html_file)]
     out: Option<PathBuf>,
     /// The prepared set, if it is not where the run found it
     #[arg(long, value_name = "DIR")]
@@ -53,6 +54,6 @@ fn run(arguments: Arguments) -> Result<String, Error> {
         (None, _) => return Err(Error::NoPlaceForReport { runs: runs.len() }),
     };
     let faces = FacesShown::unless(no_faces);
-    let written = write_report(&Report { runs, data, faces, running: Running::These }, &out)?;
+    let written = write_report(&Report { runs, data, faces, ended_by: None }, &out)?;
     Ok(format!("{}: {:.1} KiB\n", out.display(), written.bytes as f64 / 1024.0))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Baseline, ComparedRun, Report, StoppedRun, runs::check_names};
 use crate::{
     Error,
+    report::{self, FacesShown, write_report},
     training::{self, Config, Interrupt},
     whole_file::write_whole,
 };
@@ -97,7 +98,25 @@ pub fn compare_recipes(
     }
     let report = Report::new(&runs, stopped, &baseline.among(&runs, &first_name))?;
     write_whole(&out.join("comparison.json"), report.to_json().as_bytes())?;
+    write_page(configs, out);
     Ok(report)
+}
+
+/// Writes the page over all runs; what keeps it from being written is a warning.
+fn write_page(configs: &[Config], out: &Path) {
+    let page = report::Report {
+        runs: configs.iter().map(|config| config.out.clone()).collect(),
+        data: configs.first().map(|config| config.data.clone()),
+        faces: configs.first().map_or(FacesShown::Shown, |config| config.faces),
+        ended_by: None,
+    };
+    let path = out.join("report.html");
+    match write_report(&page, &path) {
+        Ok(_) => tracing::info!("report: {}", path.display()),
+        Err(error) => {
+            tracing::warn!("no report over the runs: {:#}", anyhow::Error::from(error));
+        }
+    }
 }
 
 /// The first recipe, and one that draws its folds in another way.

@@ -195,7 +195,7 @@ impl Outcome {
 pub(super) fn lower_the_rate() -> Remedy {
     Remedy::advice(
         "Lower the stage's learning_rate tenfold (`cargo xtask find-rate`), or train the head on the \
-         frozen base first (`--recipe two-stage`).",
+         frozen base first, as `two-stage` does.",
     )
 }
 

@@ -182,7 +182,9 @@ pub fn random_base(
         (
             level,
             format!("The base starts from random weights and {words}."),
-            Remedy::command("--weights FILE.safetensors, made by `cargo xtask convert-weights`"),
+            Remedy::advice(
+                "Give `--weights FILE.safetensors`, made by `cargo xtask convert-weights`.",
+            ),
         )
     })
 }

@@ -163,6 +163,8 @@ impl<'a> Probe<'a> {
         let side_px = prepared.side_px();
         let pool5 = base.architecture().cut_after("pool5")?;
         let mut values = Vec::new();
+        let progress = terminal::bar("frozen base", terminal::Unit::Things("photographs"));
+        progress.set_length(images.len() as u64);
         for indices in images.chunks(BATCH) {
             if interrupt.is_raised() {
                 return Err(Error::InterruptedTrial);
@@ -177,6 +179,7 @@ impl<'a> Probe<'a> {
             let features = base.forward(Cut::IMAGES, pool5, &batch, Mode::Eval)?;
             let features = features.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
             values.extend(features);
+            progress.inc(indices.len() as u64);
         }
         Ok(Features::new(values, images.len()))
     }

@@ -58,5 +58,8 @@ pub(super) fn command(run: &ReportedRun) -> String {
     if done.len() < all {
         more.extend(done);
     }
+    if run.leaves_faces_out() {
+        more.push(" --no-faces".to_owned());
+    }
     command + &more.concat() + &format!(" \\\n    --out {}", quoted(&format!("{folder}-again")))
 }

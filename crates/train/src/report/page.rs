@@ -35,17 +35,8 @@ pub struct Report {
     pub data: Option<PathBuf>,
     /// Whether the page has faces.
     pub faces: FacesShown,
-    /// Which of the runs go on.
-    pub running: Running,
-}
-
-/// Which runs of a report go on, so that the page is to be loaded anew by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Running {
-    /// Those into whose folder a process trains now.
-    These,
-    /// None: the process that asks has come to its run's end.
-    None,
+    /// What has just ended the run, where something has.
+    pub ended_by: Option<String>,
 }
 
 /// What was written.
@@ -75,6 +66,8 @@ struct Page<'a> {
     style: &'static str,
     refresh: Option<u64>,
     differences: Option<&'a Differences>,
+    /// Runs of several that cannot be compared yet.
+    left_out: Vec<&'a str>,
     runs: &'a [Section],
     version: &'static str,
     /// When it was written.
@@ -95,6 +88,7 @@ fn page(report: &Report) -> Result<String, Error> {
         style: STYLE,
         refresh: runs.iter().any(|run| run.is_running).then_some(REFRESH),
         differences: differences(&runs)?.as_ref(),
+        left_out: left_out(&runs),
         runs: &sections,
         version: env!("CARGO_PKG_VERSION"),
         time: HttpDate::from(SystemTime::now()).to_string(),
@@ -102,24 +96,34 @@ fn page(report: &Report) -> Result<String, Error> {
 }
 
 fn read(report: &Report) -> Result<Vec<ReportedRun>, Error> {
-    // Without what says the same: `run/` is `run`.
-    let folders: Vec<PathBuf> = report.runs.iter().map(|run| run.components().collect()).collect();
-    for (index, folder) in folders.iter().enumerate() {
-        if folders[..index].contains(folder) {
-            return Err(Error::EqualNames { name: folder.display().to_string() });
+    let folders = &report.runs;
+    // A folder that is not there is refused when it is read.
+    let whole = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
+    let paths: Vec<PathBuf> = folders.iter().map(whole).collect();
+    for (index, path) in paths.iter().enumerate() {
+        if paths[..index].contains(path) {
+            return Err(Error::EqualNames { name: folders[index].display().to_string() });
         }
     }
-    let name = |folder: &Path| match folder.file_name() {
+    let name = |folder: &PathBuf| match whole(folder).file_name() {
         Some(name) if folders.len() == 1 => name.to_string_lossy().into_owned(),
         _ => folder.display().to_string(),
     };
     folders
         .iter()
         .map(|folder| {
-            let is_running = report.running == Running::These && is_running(folder);
-            ReportedRun::read(name(folder), folder, is_running)
+            let run = ReportedRun::read(name(folder), folder, is_running(folder))?;
+            Ok(ReportedRun { ended_by: report.ended_by.clone(), ..run })
         })
         .collect()
+}
+
+/// Of several runs those without a fold that is done.
+fn left_out(runs: &[ReportedRun]) -> Vec<&str> {
+    if runs.len() < 2 {
+        return Vec::new();
+    }
+    runs.iter().filter(|run| run.summary.is_none()).map(|run| run.name.as_str()).collect()
 }
 
 fn section(run: &ReportedRun, runs: &[ReportedRun], report: &Report) -> Result<Section, Error> {

@@ -30,6 +30,8 @@ pub(super) struct ReportedRun {
     pub(super) predictions: BTreeMap<usize, Vec<PredictedImage>>,
     /// Whether a process trains it now.
     pub(super) is_running: bool,
+    /// What has just ended it, where something has.
+    pub(super) ended_by: Option<String>,
 }
 
 impl ReportedRun {
@@ -65,6 +67,7 @@ impl ReportedRun {
             diagnosis: read_diagnosis(folder).ok().flatten(),
             predictions,
             is_running,
+            ended_by: None,
         })
     }
 

@@ -214,7 +214,7 @@ pub(super) fn percent(share: f64, decimals: usize) -> String {
 fn level(diagnosis: &Diagnosis, summary: Option<&Summary>) -> &'static str {
     match diagnosis.causes.first().map(diagnosis::Cause::level) {
         Some(level @ (Level::Error | Level::Warning)) => level_word(level),
-        _ if summary.is_none() => "note",
+        _ if summary.is_none() || diagnosis.silent.is_empty() => "note",
         _ => "good",
     }
 }
@@ -248,6 +248,7 @@ fn verdict(run: &ReportedRun, linear_probe: LinearProbe, diagnosis: &Diagnosis) 
             format!("First to look at: {}", cause.finding.verdict)
         }
         _ if diagnosis.silent.is_empty() => "It has not been diagnosed.".to_owned(),
+        _ if run.summary.is_none() => "Nothing was found so far.".to_owned(),
         _ => "Nothing was found that keeps it from learning.".to_owned(),
     };
     vec![first, second]
@@ -265,10 +266,11 @@ fn caveat(summary: &Summary) -> &'static str {
     }
 }
 
-/// Where a run stands that goes on or was broken off; none of one that is whole.
+/// Where a run stands that is not whole; none of one that is.
 fn progress(run: &ReportedRun) -> Option<String> {
     let (done, folds) = (run.folds_done(), run.num_folds());
-    if !run.is_running && done == folds {
+    let is_begun = run.begun().len() > done;
+    if !run.is_running && run.ended_by.is_none() && done == folds {
         return None;
     }
     let last = match run.epochs.last() {
@@ -278,8 +280,17 @@ fn progress(run: &ReportedRun) -> Option<String> {
             epoch.epoch, epoch.stage, epoch.fold
         ),
     };
-    let stands = if run.is_running { "This run goes on" } else { "This run has stopped here" };
-    Some(format!("{stands}: {done} of {folds} folds are done. {last}"))
+    let done = format!("{done} of {folds} folds are done");
+    Some(match &run.ended_by {
+        Some(error) => format!("This run has ended: {error}. {done}. {last}"),
+        None if run.is_running => {
+            format!("This run went on when the page was written: {done}. {last}")
+        }
+        None if is_begun || run.epochs.is_empty() => {
+            format!("This run has stopped here: {done}. {last}")
+        }
+        None => format!("{done}, and no other is begun."),
+    })
 }
 
 fn fold_rows(summary: &Summary) -> Vec<FoldRow> {

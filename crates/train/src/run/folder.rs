@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -52,7 +53,15 @@ impl RunFolder {
         check_holds_runs_only(path)?;
         std::fs::create_dir_all(path).map_err(failed)?;
         let lock = File::create(path.join(".lock")).map_err(failed)?;
-        match lock.try_lock() {
+        let locked = match lock.try_lock() {
+            // Who only asks whether it is locked, as a report does, has it for a moment.
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(Duration::from_millis(50));
+                lock.try_lock()
+            }
+            locked => locked,
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(unusable(
@@ -61,9 +70,12 @@ impl RunFolder {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
+        remove_abandoned(path).map_err(failed)?;
         if !holds(path, identity)? {
             write_whole(&path.join("recipe.toml"), identity.recipe.as_bytes())?;
             write_json(&path.join(IDENTITY), identity)?;
+        } else if let Some(found) = identity_in(path)? {
+            leave_faces_out(path, found, identity)?;
         }
         let mut done = BTreeMap::new();
         for fold in 0..identity.num_folds * identity.repeats.get() {
@@ -136,15 +148,6 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Writes `diagnosis.json`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Write`] if the disk fails or is full.
-    pub fn write_diagnosis(&self, diagnosis: &Diagnosis) -> Result<(), Error> {
-        write_json(&self.path.join(DIAGNOSIS), diagnosis)
-    }
-
     /// Writes `summary.json` over the folds that are done and returns it.
     ///
     /// # Errors
@@ -169,6 +172,15 @@ impl RunFolder {
 pub fn read_diagnosis(path: &Path) -> Result<Option<Diagnosis>, Error> {
     let path = path.join(DIAGNOSIS);
     if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+}
+
+/// Writes the diagnosis of the run in a folder.
+///
+/// # Errors
+///
+/// [`Error::Write`] if the disk fails or is full.
+pub(crate) fn write_diagnosis(path: &Path, diagnosis: &Diagnosis) -> Result<(), Error> {
+    write_json(&path.join(DIAGNOSIS), diagnosis)
 }
 
 /// What a run is made from, by its folder.
@@ -197,7 +209,7 @@ pub(crate) fn read_summary(path: &Path) -> Result<Option<Summary>, Error> {
 }
 
 /// Whether a process trains into a run's folder now.
-pub fn is_running(path: &Path) -> bool {
+pub(crate) fn is_running(path: &Path) -> bool {
     let lock = File::open(path.join(".lock"));
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
@@ -228,6 +240,16 @@ fn check_holds_runs_only(path: &Path) -> Result<(), Error> {
         return unusable("holds something else than a run; choose another --out");
     }
     Ok(())
+}
+
+/// A run that is to have no faces from now on has none in its later pages either.
+fn leave_faces_out(path: &Path, mut found: RunIdentity, asked: &RunIdentity) -> Result<(), Error> {
+    let is_asked = asked.places.as_ref().is_some_and(|places| places.no_faces);
+    match &mut found.places {
+        Some(places) if is_asked && !places.no_faces => places.no_faces = true,
+        _ => return Ok(()),
+    }
+    write_json(&path.join(IDENTITY), &found)
 }
 
 /// The run of which a folder is, if it is of any.

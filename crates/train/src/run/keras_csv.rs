@@ -53,6 +53,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_table_is_the_loggers() {
+        // python3: csv.DictWriter(file, ["epoch"] + sorted(logs)), as CSVLogger has it, of these logs.
+        let epoch = |stage: &str, epoch, learning_rate| EpochRecord {
+            fold: 0,
+            stage: stage.to_owned(),
+            epoch,
+            train_loss: 2.5,
+            train_accuracy: 0.5,
+            validation_loss: 3.0,
+            validation_accuracy: 0.25,
+            validation_top5: 0.75,
+            inner_loss: None,
+            inner_accuracy: None,
+            inner_top5: None,
+            learning_rate,
+            seconds: 1.0,
+            memory_bytes: None,
+        };
+        assert_eq!(
+            keras_csv(&[epoch("head", 1, 1e-4), epoch("fine-tune", 1, 1e-5)]),
+            "epoch,accuracy,learning_rate,loss,val_accuracy,val_loss\r\n\
+             0,0.5,0.0001,2.5,0.25,3.0\r\n\
+             1,0.5,1e-05,2.5,0.25,3.0\r\n"
+        );
+    }
+
+    #[test]
     fn numbers_are_as_python_writes_them() {
         // python3 -c 'print([repr(x) for x in (...)])'
         for (value, expected) in [

@@ -72,7 +72,7 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Wall time, validation included.
     pub seconds: f64,
-    /// The most memory that the process has held until now; none where the system does not say.
+    /// The most memory that the process has held since the stage began, in bytes; on Linux alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
 }

@@ -58,6 +58,12 @@ pub fn table(summary: &Summary) -> String {
             "note"
         ));
     }
+    if summary.carries_weights_over() {
+        line(format_args!(
+            "{:>12}  one model goes through all folds: later ones are no measure of new photographs",
+            "note"
+        ));
+    }
     line(format_args!("{:>12}  {:>7.2}%", "chance", percent(summary.baselines.chance)));
     line(format_args!("{:>12}  {:>7.2}%", "majority", percent(summary.baselines.majority)));
     if let Some(nearest_mean) = summary.baselines.nearest_mean {

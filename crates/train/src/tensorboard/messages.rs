@@ -158,3 +158,71 @@ pub(super) enum ParameterKind {
     #[prost(bool, tag = "4")]
     Flag(bool),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By `tests/golden/event_files.py`, from TensorBoard's own messages.
+    const GOLDEN: &str = include_str!("../../tests/golden/event_files.json");
+
+    fn event(value: Value) -> Event {
+        let what = Some(What::Summary(Summary { value: vec![value] }));
+        Event { wall_time: 1.5, step: 7, what }
+    }
+
+    fn shown(tag: &str, shown: Shown) -> Event {
+        event(Value { tag: tag.to_owned(), metadata: None, shown: Some(shown) })
+    }
+
+    fn session(tag: &str, session: Session) -> Event {
+        let content = HyperParameters { version: 0, data: Some(session) }.encode_to_vec();
+        let plugin_data = Some(PluginData { plugin_name: "hparams".to_owned(), content });
+        let metadata = Some(Metadata { plugin_data, summary_description: String::new() });
+        event(Value { tag: tag.to_owned(), metadata, shown: None })
+    }
+
+    #[test]
+    fn messages_are_tensorboards_to_the_byte() {
+        let parameter = |kind| Parameter { kind: Some(kind) };
+        let hparams = BTreeMap::from([
+            ("rate".to_owned(), parameter(ParameterKind::Number(1e-4))),
+            ("head".to_owned(), parameter(ParameterKind::Text("linear".to_owned()))),
+            ("fresh".to_owned(), parameter(ParameterKind::Flag(true))),
+        ]);
+        let start =
+            SessionStart { hparams, group_name: "fold-00".to_owned(), start_time_secs: 2.5 };
+        let histogram = Histogram {
+            min: 0.25,
+            max: 2.0,
+            num: 3.0,
+            sum: 3.25,
+            sum_squares: 5.0625,
+            bucket_limit: vec![0.5, 1.0, 2.0],
+            bucket: vec![1.0, 1.0, 1.0],
+        };
+        let image =
+            Image { height: 2, width: 3, colorspace: 3, encoded_image_string: vec![0xff, 0xd8] };
+        let version = What::FileVersion("brain.Event:2".to_owned());
+        let messages = [
+            ("version", Event { wall_time: 1.5, step: 0, what: Some(version) }),
+            ("scalar", shown("loss/train", Shown::Scalar(0.5))),
+            ("histogram", shown("update_ratios", Shown::Histogram(histogram))),
+            ("image", shown("mistakes/01", Shown::Image(image))),
+            ("start", session("_hparams_/session_start_info", Session::Start(start))),
+            (
+                "end",
+                session(
+                    "_hparams_/session_end_info",
+                    Session::End(SessionEnd { status: 1, end_time_secs: 3.5 }),
+                ),
+            ),
+        ];
+        let golden: BTreeMap<String, String> = serde_json::from_str(GOLDEN).unwrap();
+        assert_eq!(golden.len(), messages.len());
+        for (name, message) in messages {
+            let bytes = message.encode_to_vec();
+            assert_eq!(model::weights::hexadecimal(&bytes), golden[name], "{name}");
+        }
+    }
+}

@@ -50,6 +50,16 @@ struct Pending {
     writing: JoinHandle<io::Result<()>>,
 }
 
+impl Drop for Checkpoints<'_> {
+    /// Waits for the last one, so that a process that ends at once leaves no half of it.
+    fn drop(&mut self) {
+        if let Some(Pending { writing, .. }) = self.pending.take() {
+            // Whether it was written does not matter any more: who cares has waited.
+            let _ended = writing.join();
+        }
+    }
+}
+
 impl<'a> Checkpoints<'a> {
     /// The checkpoints of a run that follows these plans; none is older than `every`.
     pub(crate) fn new(

@@ -8,6 +8,7 @@ use preprocess::{Normalization, Prepared};
 use super::{
     Config, Inputs, Interrupt, Keep,
     checkpoints::{Checkpoints, checkpoint_path},
+    diagnosing::Diagnosing,
     fold::train_fold,
     forecast::Forecast,
     groups::BaseFeatures,
@@ -23,14 +24,13 @@ use super::{
 };
 use crate::{
     Error,
-    diagnosis::{self, BesideBaseline, Counts, Diagnosis, Level, NewBlocks, Outcome, RunContext},
+    diagnosis::{self, Counts, Level, NewBlocks, Outcome, RunContext},
     features::FeatureFile,
     folds::Fold,
     loss::Objective,
     recipe::Recipe,
     run::{
-        DatasetSummary, FoldSummary, Record, RecordLog, RunDescription, RunFolder, RunIdentity,
-        Summary, WeightsSummary,
+        DatasetSummary, RecordLog, RunDescription, RunFolder, RunIdentity, Summary, WeightsSummary,
     },
 };
 
@@ -126,15 +126,21 @@ impl<'a> Experiment<'a> {
 /// weights, the recipe, the folds, the device and the output folder. Later, [`Error::Interrupted`],
 /// [`Error::NonFiniteLoss`], and what the disk and the device report; folds that are done are kept.
 pub fn run(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
-    let summary = train_folds(config, interrupt);
+    let mut report = None;
+    let summary = train_folds(config, interrupt, &mut report);
     // Of a run that ends badly one wants the page the most.
-    if let Ok(_) | Err(Error::Interrupted { .. } | Error::NonFiniteLoss { .. }) = &summary {
-        LiveReport::new(config).at_end();
+    if let Some(mut report) = report {
+        report.at_end(summary.as_ref().err());
     }
     summary
 }
 
-fn train_folds(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error> {
+/// The same; `report` is the run's page, once its folder is its own.
+fn train_folds(
+    config: &Config,
+    interrupt: &Interrupt,
+    report: &mut Option<LiveReport>,
+) -> Result<Summary, Error> {
     let materials = Materials::open(config, BaseFeatures::Computed(interrupt))?;
     let Materials { prepared, folds, device, start, .. } = &materials;
     start.report();
@@ -169,6 +175,7 @@ fn train_folds(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error>
         ..identity_but_groups(config, prepared, start)
     };
     let mut folder = RunFolder::open(&config.out, &run)?;
+    *report = Some(LiveReport::new(config));
     let is_trained =
         |fold: &&Fold| config.is_selected(fold) || folder.done().contains_key(&fold.index);
     let num_trained = folds.iter().filter(is_trained).count();
@@ -176,84 +183,63 @@ fn train_folds(config: &Config, interrupt: &Interrupt) -> Result<Summary, Error>
     let mut checkpoints = Checkpoints::new(&config.out, &run, &plans, config.checkpoint_every);
     clean_up(config, &folder, folds, &mut checkpoints)?;
     let to_train = to_train(config, &folder, folds)?;
-    let context = context(config, &materials);
-    let conclude = |folder: &RunFolder| {
-        let records = RecordLog::records(&folder.metrics_path())?;
-        let mut seen = diagnosis::of_records(&records, &context);
-        seen.push(diagnosis::baseline_beaten(&beside_baseline(folder, &records)));
-        folder.write_diagnosis(&Diagnosis::new([before.clone(), seen].concat()))?;
+    let conclude = |folder: &RunFolder, diagnosing: &mut Diagnosing| {
+        diagnosing.folds_done(folder.done());
+        diagnosing.write()?;
         folder.summarize(&description)
     };
-    let mut summary = None;
-    if !to_train.is_empty() {
-        prepared.verify()?;
-        warn(&before);
-        if folder.done().is_empty() {
-            folder.write_diagnosis(&Diagnosis::new(before.clone()))?;
-        }
-        let features = features(config, prepared, start, &plans, &network, interrupt)?;
-        let experiment = Experiment {
-            pool5: kept_pool5(config, prepared, start, &network)?,
-            ..Experiment::new(config, &materials, features, interrupt)
-        };
-        let log =
-            RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), folds)?)?;
-        let views = Views::new(config);
-        let overview = Overview::new(Forecast::new(to_train.len(), &plans, network.architecture()));
-        let mut session = Session::new(log, checkpoints, views, overview);
-        let mut last = None;
-        for fold in to_train {
-            if config.recipe.fresh_model_per_fold {
-                network = start.network(device)?;
-            }
-            let resume = Resume { config, plans: &plans, folder: &folder, fold };
-            let mut state = resume.state(&mut network, last.take(), &mut session)?;
-            let result = train_fold(
-                &experiment,
-                &plans,
-                fold,
-                &mut network,
-                &mut state,
-                &mut session,
-                &folder,
-            )?;
-            if !config.recipe.fresh_model_per_fold {
-                session.checkpoints.write(&network, &state, &session.log)?;
-                session.checkpoints.wait()?;
-                session.checkpoints.supersede(fold.index);
-                last = Some(state);
-            }
-            // A fold that is done is not begun again: its records are on the disk before it is.
-            session.log.sync()?;
-            folder.finish_fold(result)?;
-            if config.recipe.fresh_model_per_fold || folder.done().len() == folds.len() {
-                session.checkpoints.remove(fold.index)?;
-            }
-            summary = Some(conclude(&folder)?);
-            session.views.fold_ended();
-            session.overview.fold_ended();
-        }
+    let context = context(config, &materials);
+    let mut diagnosing =
+        Diagnosing::new(folder.path(), folder.metrics_path(), before.clone(), context);
+    if to_train.is_empty() {
+        // Anew also here: the last run may have been killed before it.
+        return conclude(&folder, &mut diagnosing);
     }
-    // Anew also where nothing was left to do: the last run may have been killed before it.
-    summary.map_or_else(|| conclude(&folder), Ok)
-}
-
-/// What each fold that is done came to, where it is known what the frozen base can do alone.
-fn beside_baseline(folder: &RunFolder, records: &[Record]) -> Vec<BesideBaseline> {
-    let last = |index: usize| {
-        records.iter().rev().find_map(|record| match record {
-            Record::Epoch(epoch) if epoch.fold == index => Some(epoch.train_accuracy),
-            _ => None,
-        })
+    prepared.verify()?;
+    warn(&before);
+    if folder.done().is_empty() {
+        diagnosing.write()?;
+    }
+    let features = features(config, prepared, start, &plans, &network, interrupt)?;
+    let experiment = Experiment {
+        pool5: kept_pool5(config, prepared, start, &network)?,
+        ..Experiment::new(config, &materials, features, interrupt)
     };
-    let beside = |fold: &FoldSummary| {
-        Some(BesideBaseline {
-            accuracy: fold.accuracy,
-            train_accuracy: last(fold.fold)?,
-            nearest_mean: fold.nearest_mean_accuracy?,
-        })
-    };
-    folder.done().values().filter_map(beside).collect()
+    let log = RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), folds)?)?;
+    let views = Views::new(config);
+    let overview = Overview::new(Forecast::new(to_train.len(), &plans, network.architecture()));
+    let mut session = Session::new(log, checkpoints, views, overview, diagnosing);
+    let mut summary = None;
+    let mut last = None;
+    for fold in to_train {
+        if config.recipe.fresh_model_per_fold {
+            network = start.network(device)?;
+        }
+        let resume = Resume { config, plans: &plans, folder: &folder, fold };
+        let mut state = resume.state(&mut network, last.take(), &mut session)?;
+        let trained =
+            train_fold(&experiment, &plans, fold, &mut network, &mut state, &mut session, &folder);
+        if trained.is_err() {
+            session.diagnosing.try_write();
+        }
+        let result = trained?;
+        if !config.recipe.fresh_model_per_fold {
+            session.checkpoints.write(&network, &state, &session.log)?;
+            session.checkpoints.wait()?;
+            session.checkpoints.supersede(fold.index);
+            last = Some(state);
+        }
+        // A fold that is done is not begun again: its records are on the disk before it is.
+        session.log.sync()?;
+        folder.finish_fold(result)?;
+        if config.recipe.fresh_model_per_fold || folder.done().len() == folds.len() {
+            session.checkpoints.remove(fold.index)?;
+        }
+        summary = Some(conclude(&folder, &mut session.diagnosing)?);
+        session.views.fold_ended();
+        session.overview.fold_ended();
+    }
+    Ok(summary.expect("a fold was trained"))
 }
 
 fn context(config: &Config, materials: &Materials) -> RunContext {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::Config;
-use crate::report::{Report, Running, write_report};
+use crate::{
+    Error,
+    report::{Report, write_report},
+};
 
 /// The share of a run's time that its page may take.
 const SHARE: f64 = 0.02;
@@ -29,7 +32,7 @@ impl LiveReport {
                 runs: vec![config.out.clone()],
                 data: Some(config.data.clone()),
                 faces: config.faces,
-                running: Running::These,
+                ended_by: None,
             },
             path: config.out.join("report.html"),
             last: None,
@@ -48,9 +51,9 @@ impl LiveReport {
         }
     }
 
-    /// Writes the page of what is there when the run ends, well or not.
-    pub(crate) fn at_end(&mut self) {
-        self.report.running = Running::None;
+    /// Writes the page of what is there when the run ends, by an error or well.
+    pub(crate) fn at_end(&mut self, error: Option<&Error>) {
+        self.report.ended_by = error.map(ToString::to_string);
         self.write();
     }
 

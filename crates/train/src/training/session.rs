@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{checkpoints::Checkpoints, overview::Overview, views::Views};
+use super::{checkpoints::Checkpoints, diagnosing::Diagnosing, overview::Overview, views::Views};
 use crate::{
     Error,
     diagnosis::{Check, EpochsSeen, Level, RunContext, finding_line, of_epoch},
@@ -15,6 +15,7 @@ pub(crate) struct Session<'a> {
     pub(crate) checkpoints: Checkpoints<'a>,
     pub(crate) views: Views<'a>,
     pub(crate) overview: Overview,
+    pub(crate) diagnosing: Diagnosing,
     /// Checks that have spoken, by fold and stage.
     said: BTreeSet<(usize, String, Check)>,
 }
@@ -26,8 +27,9 @@ impl<'a> Session<'a> {
         checkpoints: Checkpoints<'a>,
         views: Views<'a>,
         overview: Overview,
+        diagnosing: Diagnosing,
     ) -> Self {
-        Self { log, checkpoints, views, overview, said: BTreeSet::new() }
+        Self { log, checkpoints, views, overview, diagnosing, said: BTreeSet::new() }
     }
 
     /// Writes a record down.
@@ -41,8 +43,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Warns of what an epoch shows, each thing once a stage, so that a run that will not learn is
-    /// known by its first epoch. `before` are the fold's epochs before this one.
+    /// Warns of what an epoch shows, each thing once a stage, and puts it into the diagnosis, so that a run
+    /// that will not learn is known by its first epoch. `before` are the fold's epochs before this one.
     pub(crate) fn watch(
         &mut self,
         context: &RunContext,
@@ -55,12 +57,17 @@ impl<'a> Session<'a> {
             before.iter().filter(is_of_stage).chain([epoch]).cloned().collect();
         let RunContext { loss, ref new_blocks, ref counts, .. } = *context;
         let seen = EpochsSeen { epochs: &epochs, health, loss, new_blocks, counts };
+        let mut is_new = false;
         for outcome in of_epoch(&seen) {
             let Some(finding) = outcome.finding() else { continue };
             let place = (epoch.fold, epoch.stage.clone(), finding.check);
             if finding.level != Level::Note && self.said.insert(place) {
                 tracing::warn!("{}", finding_line(finding));
+                is_new = true;
             }
+        }
+        if is_new {
+            self.diagnosing.try_write();
         }
     }
 }

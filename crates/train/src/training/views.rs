@@ -72,25 +72,27 @@ impl<'a> Views<'a> {
         if self.faces == FacesShown::LeftOut {
             return;
         }
-        let mut wrong: Vec<(usize, &Prediction)> = images
-            .iter()
-            .copied()
-            .zip(predictions)
-            .filter(|(_, prediction)| 1 < prediction.rank_of_truth)
-            .collect();
-        wrong.sort_by(|(_, one), (_, other)| other.probability.total_cmp(&one.probability));
+        // Mistakes first, the surest of all first; where they are few, what is recognized.
+        let mut shown: Vec<(usize, &Prediction)> =
+            images.iter().copied().zip(predictions).collect();
+        shown.sort_by(|(_, one), (_, other)| {
+            let is_right = |prediction: &Prediction| prediction.rank_of_truth == 1;
+            let surest = other.probability.total_cmp(&one.probability);
+            is_right(one).cmp(&is_right(other)).then(surest)
+        });
         let name = |label: u32| prepared.identities()[label as usize].as_str();
         let picture = |(image, prediction): (usize, &Prediction)| -> Result<Picture, Error> {
             let (jpeg, side_px) = face_jpeg(prepared, image)?;
-            let words = format!(
-                "{} taken for {}, {:.1} % sure",
-                name(prediction.label),
-                name(prediction.predicted),
-                100.0 * prediction.probability
-            );
+            let sure = 100.0 * prediction.probability;
+            let truth = name(prediction.label);
+            let words = if prediction.rank_of_truth == 1 {
+                format!("{truth} recognized, {sure:.1} % sure")
+            } else {
+                format!("{truth} taken for {}, {sure:.1} % sure", name(prediction.predicted))
+            };
             Ok(Picture { words, jpeg, side_px })
         };
-        let pictures = wrong.into_iter().take(PICTURES).map(picture).collect::<Result<_, _>>();
+        let pictures = shown.into_iter().take(PICTURES).map(picture).collect::<Result<_, _>>();
         let Some(pictures) = warned(pictures) else { return };
         self.tell(|events| events.pictures(last.fold, &last.stage, last.epoch, pictures));
     }

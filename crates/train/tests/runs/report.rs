@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use crate::support::{Bench, TWO_STAGES, narrow};
 use train::{
     Error,
-    report::{FacesShown, Report, Running, write_report},
+    report::{FacesShown, Report, write_report},
     training::{Config, Interrupt, run},
 };
 
@@ -32,7 +32,7 @@ fn page(path: &Path) -> String {
 }
 
 fn report(config: &Config, faces: FacesShown) -> Report {
-    Report { runs: vec![config.out.clone()], data: None, faces, running: Running::None }
+    Report { runs: vec![config.out.clone()], data: None, faces, ended_by: None }
 }
 
 #[test]
@@ -97,17 +97,19 @@ fn a_run_that_was_stopped_has_a_page_of_what_is_there() {
     stopped.raise();
     assert!(run(&config, &stopped).is_err());
     let text = page(&config.out.join("report.html"));
-    assert!(text.contains("This run has stopped here: 1 of 3 folds are done"), "{text}");
+    assert!(text.contains("This run has ended: interrupted in fold 1"), "{text}");
     assert!(!text.contains("http-equiv=\"refresh\""), "{text}");
     // As if another process trained it.
     let lock = fs::File::create(config.out.join(".lock")).unwrap();
     lock.lock().unwrap();
     let path = bench.path("page.html");
-    let running = Report { running: Running::These, ..report(&config, FacesShown::Shown) };
-    write_report(&running, &path).unwrap();
+    write_report(&report(&config, FacesShown::Shown), &path).unwrap();
     let text = page(&path);
     assert!(text.contains("http-equiv=\"refresh\""), "{text}");
-    assert!(text.contains("This run goes on: 1 of 3 folds are done"), "{text}");
+    assert!(
+        text.contains("This run went on when the page was written: 1 of 3 folds are done"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -137,4 +139,61 @@ fn several_runs_are_compared() {
     assert!(matches!(write_report(&twice, &path), Err(Error::EqualNames { .. })));
     let none = Report { runs: vec![bench.path("nothing")], ..twice };
     assert!(matches!(write_report(&none, &path), Err(Error::NoRun { .. })));
+}
+
+#[test]
+fn a_run_that_dies_says_of_what_and_what_was_found_before() {
+    let bench = Bench::new(3, 5);
+    let stages = TWO_STAGES.replace("1e-5, momentum = 0.9", "1e30");
+    let config = bench.config(&narrow("linear", &stages), "run");
+    let error = run(&config, &Interrupt::default()).unwrap_err();
+    let text = page(&config.out.join("report.html"));
+    assert!(text.contains(&format!("This run has ended: {error}")), "{text}");
+    assert!(!text.contains("verdict good"), "{text}");
+    assert!(text.contains("No fold is done yet.") && !text.contains("http-equiv=\"refresh\""));
+    assert!(!text.contains("Nothing was found that keeps it from learning."), "{text}");
+    // What its records show is in its diagnosis, though no fold is done.
+    let diagnosis = train::run::read_diagnosis(&config.out).unwrap().unwrap();
+    let is_seen = diagnosis.silent.iter().any(|(check, _)| check.name() == "update-ratio");
+    assert!(is_seen, "{diagnosis:?}");
+}
+
+#[test]
+fn folds_that_were_asked_for_alone_are_no_run_that_stopped() {
+    let bench = Bench::new(3, 5);
+    let config = bench.config(&narrow("linear", TWO_STAGES), "run");
+    run(&Config { selected: vec![2], ..config.clone() }, &Interrupt::default()).unwrap();
+    let text = page(&config.out.join("report.html"));
+    assert!(text.contains("1 of 3 folds are done, and no other is begun."), "{text}");
+}
+
+#[test]
+fn a_run_that_goes_on_without_faces_stays_without_and_so_is_its_command() {
+    let bench = Bench::new(3, 5);
+    let config = bench.config(&narrow("linear", TWO_STAGES), "run");
+    let first = Config { selected: vec![0], ..config.clone() };
+    run(&first, &Interrupt::default()).unwrap();
+    let out = config.out.join("report.html");
+    assert!(page(&out).contains("<img") && !page(&out).contains("--no-faces"));
+    run(&Config { faces: FacesShown::LeftOut, ..config.clone() }, &Interrupt::default()).unwrap();
+    write_report(&report(&config, FacesShown::Shown), &out).unwrap();
+    assert!(!page(&out).contains("<img") && page(&out).contains("--no-faces"));
+}
+
+#[test]
+fn the_program_writes_over_no_other_file_and_wants_a_place() {
+    let bench = Bench::empty();
+    let program = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_report"));
+        let output = command.args(arguments).current_dir(bench.path("")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    fs::write(bench.path("metrics.jsonl"), "kept").unwrap();
+    let (code, said) = program(&["run", "--out", "metrics.jsonl"]);
+    assert!(code == Some(2) && said.contains("ends in .html"), "{said}");
+    assert_eq!(page(&bench.path("metrics.jsonl")), "kept");
+    let (code, said) = program(&["one", "two"]);
+    assert!(code == Some(2) && said.contains("give --out FILE.html"), "{said}");
+    let (code, said) = program(&["one"]);
+    assert!(code == Some(1) && said.contains("train it first"), "{said}");
 }

@@ -35,6 +35,7 @@ fn run(arguments: Arguments) -> anyhow::Result<String> {
         return Ok(said);
     }
     let progress = terminal::bar("converting", Unit::Things("parameters"));
+    terminal::break_off_when_interrupted(&progress);
     let conversion = convert(&Request::new(&fetched.file, &out), &progress);
     progress.finish_and_clear();
     // The file is there, whatever becomes of its conversion.
