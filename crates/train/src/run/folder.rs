@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{File, TryLockError},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{FoldSummary, RunDescription, RunIdentity, Summary};
+use super::{
+    FoldSummary, RunDescription, RunIdentity, Summary,
+    lock::{Lock, is_there},
+};
 use crate::{
     Error,
     diagnosis::Diagnosis,
@@ -25,17 +26,7 @@ const SUMMARY: &str = "summary.json";
 pub struct RunFolder {
     path: PathBuf,
     done: BTreeMap<usize, FoldSummary>,
-    lock: File,
-}
-
-impl Drop for RunFolder {
-    /// Gives the lock back. Closing the file is not enough where this program is starting another,
-    /// which has the file open too until it is there.
-    fn drop(&mut self) {
-        if let Err(error) = self.lock.unlock() {
-            tracing::debug!(%error, "no lock");
-        }
-    }
+    _lock: Lock,
 }
 
 impl RunFolder {
@@ -48,28 +39,9 @@ impl RunFolder {
     /// things or another process trains into it, [`Error::Write`] if the disk fails.
     pub fn open(path: &Path, identity: &RunIdentity) -> Result<Self, Error> {
         let failed = |source| Error::Write { path: path.to_owned(), source };
-        let unusable =
-            |problem: &str| Error::Output { path: path.to_owned(), problem: problem.to_owned() };
         check_holds_runs_only(path)?;
         std::fs::create_dir_all(path).map_err(failed)?;
-        let lock = File::create(path.join(".lock")).map_err(failed)?;
-        let locked = match lock.try_lock() {
-            // Who only asks whether it is locked, as a report does, has it for a moment.
-            Err(TryLockError::WouldBlock) => {
-                std::thread::sleep(Duration::from_millis(50));
-                lock.try_lock()
-            }
-            locked => locked,
-        };
-        match locked {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(unusable(
-                    "another process trains into it; wait, or choose another --out",
-                ));
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        let lock = Lock::take(path)?;
         remove_abandoned(path).map_err(failed)?;
         if !holds(path, identity)? {
             write_whole(&path.join("recipe.toml"), identity.recipe.as_bytes())?;
@@ -84,7 +56,7 @@ impl RunFolder {
                 done.insert(fold, read_json(&result)?);
             }
         }
-        Ok(Self { path: path.to_owned(), done, lock })
+        Ok(Self { path: path.to_owned(), done, _lock: lock })
     }
 
     /// Whether [`RunFolder::open`] would take the folder for a run of which all but the near
@@ -208,12 +180,6 @@ pub(crate) fn read_summary(path: &Path) -> Result<Option<Summary>, Error> {
     if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
 }
 
-/// Whether a process trains into a run's folder now.
-pub(crate) fn is_running(path: &Path) -> bool {
-    let lock = File::open(path.join(".lock"));
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
-}
-
 /// The folder of a fold in that of its run.
 pub(crate) fn fold_path(path: &Path, fold: usize) -> PathBuf {
     path.join(format!("fold-{fold:02}"))
@@ -233,7 +199,7 @@ fn check_holds_runs_only(path: &Path) -> Result<(), Error> {
     if !path.is_dir() {
         return unusable("is a file, expected a folder; choose another --out");
     }
-    let is_of_run = path.join(IDENTITY).exists() || path.join(".lock").exists();
+    let is_of_run = path.join(IDENTITY).exists() || is_there(path);
     let mut entries =
         std::fs::read_dir(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     if !is_of_run && entries.next().is_some() {

@@ -191,6 +191,7 @@ fn train_folds(
     let context = context(config, &materials);
     let mut diagnosing =
         Diagnosing::new(folder.path(), folder.metrics_path(), before.clone(), context);
+    diagnosing.folds_done(folder.done());
     if to_train.is_empty() {
         // Anew also here: the last run may have been killed before it.
         return conclude(&folder, &mut diagnosing);
