@@ -17,6 +17,8 @@ pub(crate) use keras_csv::keras_csv;
 pub(crate) use lock::is_running;
 pub use predictions::predictions_csv;
 pub(crate) use records::best_epoch;
+#[cfg(test)]
+pub(crate) use records::tests::epoch as any_epoch;
 pub use records::{BlockStep, EpochRecord, HealthRecord, Kept, Record, RecordLog, StepRecord};
 pub use summary::{
     Baselines, Calibration, DatasetSummary, FoldSummary, RunDescription, Summary, WeightsSummary,

@@ -188,24 +188,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{super::PredictionSpread, *};
+    use crate::run::any_epoch;
 
     fn epoch(train_loss: f64, train_accuracy: f64, validation_accuracy: f64) -> EpochRecord {
-        EpochRecord {
-            fold: 0,
-            stage: "fit".to_owned(),
-            epoch: 1,
-            train_loss,
-            train_accuracy,
-            validation_loss: 1.0,
-            validation_accuracy,
-            validation_top5: 1.0,
-            inner_loss: None,
-            inner_accuracy: None,
-            inner_top5: None,
-            learning_rate: 1e-3,
-            seconds: 1.0,
-            memory_bytes: None,
-        }
+        EpochRecord { train_loss, train_accuracy, validation_accuracy, ..any_epoch(0, "fit", 1) }
     }
 
     fn health(top_share: f64, feature_cka: Option<f64>) -> HealthRecord {

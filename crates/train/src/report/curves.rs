@@ -137,6 +137,7 @@ fn rates(svg: &mut Svg, x: Scale, epochs: &[&EpochRecord]) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::run::any_epoch;
 
     pub(in crate::report) fn epoch(
         fold: usize,
@@ -145,20 +146,9 @@ pub(super) mod tests {
         loss: f64,
     ) -> EpochRecord {
         EpochRecord {
-            fold,
-            stage: stage.to_owned(),
-            epoch,
             train_loss: loss,
-            train_accuracy: 0.5,
             validation_loss: 2.0 * loss,
-            validation_accuracy: 0.25,
-            validation_top5: 0.5,
-            inner_loss: None,
-            inner_accuracy: None,
-            inner_top5: None,
-            learning_rate: 1e-4,
-            seconds: 1.5,
-            memory_bytes: None,
+            ..any_epoch(fold, stage, epoch)
         }
     }
 

@@ -57,13 +57,13 @@ impl LinearProbe {
 }
 
 fn is_linear_probe(run: &ReportedRun) -> bool {
-    let layers = Architecture { widths: Widths::VGG16, side_px: 224, classifier: None }.layers();
-    let is_frozen = |stage: &Stage| {
-        let mut base = layers.iter().filter(|layer| !layer.parameters().is_empty());
-        base.all(|layer| stage.freeze.iter().any(|pattern| pattern.matches(&layer.name)))
-    };
-    Recipe::parse(&run.name, &run.identity.recipe)
-        .is_ok_and(|recipe| recipe.head == Head::Linear && recipe.stages.iter().all(is_frozen))
+    let Ok(recipe) = Recipe::parse(&run.name, &run.identity.recipe) else { return false };
+    // Which layers there are does not depend on sizes.
+    let classifier = Some(recipe.classifier(1));
+    let layers = Architecture { widths: Widths::VGG16, side_px: 224, classifier }.layers();
+    let trains_last_alone =
+        |stage: &Stage| stage.trainable(&layers).is_ok_and(|trained| trained.iter().eq(["fc8"]));
+    recipe.head == Head::Linear && recipe.stages.iter().all(trains_last_alone)
 }
 
 fn over(summary: &Summary, probe: &Summary) -> Option<f64> {

@@ -50,29 +50,19 @@ fn repr(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::any_epoch, *};
 
     #[test]
     fn the_table_is_the_loggers() {
         // python3: csv.DictWriter(file, ["epoch"] + sorted(logs)), as CSVLogger has it, of these logs.
-        let epoch = |stage: &str, epoch, learning_rate| EpochRecord {
-            fold: 0,
-            stage: stage.to_owned(),
-            epoch,
+        let epoch = |stage: &str, learning_rate| EpochRecord {
             train_loss: 2.5,
-            train_accuracy: 0.5,
             validation_loss: 3.0,
-            validation_accuracy: 0.25,
-            validation_top5: 0.75,
-            inner_loss: None,
-            inner_accuracy: None,
-            inner_top5: None,
             learning_rate,
-            seconds: 1.0,
-            memory_bytes: None,
+            ..any_epoch(0, stage, 1)
         };
         assert_eq!(
-            keras_csv(&[epoch("head", 1, 1e-4), epoch("fine-tune", 1, 1e-5)]),
+            keras_csv(&[epoch("head", 1e-4), epoch("fine-tune", 1e-5)]),
             "epoch,accuracy,learning_rate,loss,val_accuracy,val_loss\r\n\
              0,0.5,0.0001,2.5,0.25,3.0\r\n\
              1,0.5,1e-05,2.5,0.25,3.0\r\n"

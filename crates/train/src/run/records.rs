@@ -260,8 +260,28 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Record>, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// An epoch of any stage, for tests that look at some of its values.
+    pub(crate) fn epoch(fold: usize, stage: &str, epoch: usize) -> EpochRecord {
+        EpochRecord {
+            fold,
+            stage: stage.to_owned(),
+            epoch,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            validation_loss: 2.0,
+            validation_accuracy: 0.25,
+            validation_top5: 0.5,
+            inner_loss: None,
+            inner_accuracy: None,
+            inner_top5: None,
+            learning_rate: 1e-4,
+            seconds: 1.5,
+            memory_bytes: None,
+        }
+    }
 
     fn step(fold: usize, step: usize) -> Record {
         let stage = "head".to_owned();
