@@ -20,7 +20,7 @@ pub use table::{growth_table, layers_table, table};
 
 use serde::Serialize;
 
-use crate::Error;
+use crate::{Error, training::Interrupt};
 
 /// What one case took, by who did it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,6 +65,10 @@ impl Measured {
     }
 }
 
+fn refuse_interrupted(interrupt: &Interrupt) -> Result<(), Error> {
+    if interrupt.is_raised() { Err(Error::InterruptedTrial) } else { Ok(()) }
+}
+
 fn median(seconds: &[f64]) -> f64 {
     sorted(seconds)[(seconds.len() - 1) / 2]
 }
@@ -81,22 +85,31 @@ fn sorted(seconds: &[f64]) -> Vec<f64> {
 ///
 /// # Errors
 ///
-/// [`Error::Peer`] if one of the processes fails.
+/// [`Error::Peer`] if one of the processes fails, [`Error::InterruptedTrial`] after Ctrl-C.
 pub fn measure(
     case: Case,
     request: &str,
     repetitions: usize,
     mut processes: Vec<Peer>,
+    interrupt: &Interrupt,
 ) -> Result<CaseResult, Error> {
     let mut seconds = vec![Vec::new(); processes.len()];
+    let progress = terminal::bar(case.name(), terminal::Unit::Things("measurements"));
+    progress.set_length(((repetitions + 1) * processes.len()) as u64);
     for repetition in 0..=repetitions {
         for (process, seconds) in processes.iter_mut().zip(&mut seconds) {
-            let taken = process.seconds(request)?;
+            progress.set_message(process.name().to_owned());
+            // A script hears of Ctrl-C too, and ends.
+            let taken = process.seconds(request);
+            refuse_interrupted(interrupt)?;
+            let taken = taken?;
+            progress.inc(1);
             if repetition > 0 {
                 seconds.push(taken);
             }
         }
     }
+    progress.finish_and_clear();
     let measured = processes
         .iter_mut()
         .zip(seconds)

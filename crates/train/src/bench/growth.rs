@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::{
     Part, median,
     own::{ARCHITECTURE, Bench},
+    refuse_interrupted,
 };
-use crate::Error;
+use crate::{Error, training::Interrupt};
 
 /// LFW's people with 20 photographs and with 6, and `VGGFace`'s own.
 const IDENTITIES: [usize; 3] = [62, 311, 2622];
@@ -55,28 +56,41 @@ pub struct Growth {
 ///
 /// # Errors
 ///
-/// Whatever the network reports.
+/// [`Error::InterruptedTrial`] after Ctrl-C, and whatever the network reports.
 ///
 /// # Panics
 ///
 /// If threads cannot be started.
-pub fn growth(threads: usize, repetitions: usize) -> Result<Vec<Growth>, Error> {
+pub fn growth(
+    threads: usize,
+    repetitions: usize,
+    interrupt: &Interrupt,
+) -> Result<Vec<Growth>, Error> {
     let mut grown = Vec::new();
     let mut bench = Bench::new(ARCHITECTURE)?;
     let mut counts: Vec<usize> =
         (0..16).map(|power| 1 << power).take_while(|&n| n < threads).collect();
     counts.push(threads);
+    let progress = terminal::bar("growth", terminal::Unit::Things("measurements"));
+    let measurements = 3 * (counts.len() + BATCHES.len()) + 2 * IDENTITIES.len();
+    progress.set_length(measurements as u64);
+    let mut push = |of: Size, count, part: Part, seconds| {
+        grown.push(Growth { of, count, part, seconds });
+        progress.set_message(format!("{count} {}, {}", of.name(), part.name()));
+        progress.inc(1);
+        refuse_interrupted(interrupt)
+    };
     for count in counts {
         let pool = ThreadPoolBuilder::new().num_threads(count).build().expect("threads start");
         for part in [Part::Forward, Part::Head, Part::StageTwo] {
             let seconds = pool.install(|| measured(&mut bench, part, 32, repetitions))?;
-            grown.push(Growth { of: Size::Threads, count, part, seconds });
+            push(Size::Threads, count, part, seconds)?;
         }
     }
     for count in BATCHES {
         for part in [Part::Forward, Part::Head, Part::StageTwo] {
             let seconds = measured(&mut bench, part, count, repetitions)?;
-            grown.push(Growth { of: Size::Images, count, part, seconds });
+            push(Size::Images, count, part, seconds)?;
         }
     }
     for count in IDENTITIES {
@@ -84,9 +98,10 @@ pub fn growth(threads: usize, repetitions: usize) -> Result<Vec<Growth>, Error> 
         let mut bench = Bench::new(Architecture { classifier, ..ARCHITECTURE })?;
         for part in [Part::Head, Part::StageTwo] {
             let seconds = measured(&mut bench, part, 32, repetitions)?;
-            grown.push(Growth { of: Size::Identities, count, part, seconds });
+            push(Size::Identities, count, part, seconds)?;
         }
     }
+    progress.finish_and_clear();
     Ok(grown)
 }
 

@@ -12,7 +12,8 @@ use kernels::{
 use model::{Cut, Layer, LayerKind};
 use serde::Serialize;
 
-use super::{bound::forward_flop, own::ARCHITECTURE};
+use super::{bound::forward_flop, own::ARCHITECTURE, refuse_interrupted};
+use crate::{Error, training::Interrupt};
 
 /// Times of one convolution's kernels, in seconds; the least of several.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,11 +36,22 @@ pub struct LayerTimes {
 
 /// Measures all convolutions on a batch, each kernel once to warm up and then `repetitions` times.
 ///
+/// # Errors
+///
+/// [`Error::InterruptedTrial`] after Ctrl-C.
+///
 /// # Panics
 ///
 /// Never: the architecture has the cuts between its layers.
-pub fn layers(batch: usize, repetitions: usize) -> Vec<LayerTimes> {
+pub fn layers(
+    batch: usize,
+    repetitions: usize,
+    interrupt: &Interrupt,
+) -> Result<Vec<LayerTimes>, Error> {
     let layers = ARCHITECTURE.layers();
+    let is_convolution = |layer: &&Layer| matches!(layer.kind, LayerKind::Convolution { .. });
+    let progress = terminal::bar("layers", terminal::Unit::Things("convolutions"));
+    progress.set_length(layers.iter().filter(is_convolution).count() as u64);
     let mut times = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
         let LayerKind::Convolution { out_channels, .. } = layer.kind else { continue };
@@ -66,8 +78,11 @@ pub fn layers(batch: usize, repetitions: usize) -> Vec<LayerTimes> {
             forward_products: alone.map(|[forward, _]| forward),
             backward_weights_products: alone.map(|[_, backward_weights]| backward_weights),
         });
+        progress.inc(1);
+        refuse_interrupted(interrupt)?;
     }
-    times
+    progress.finish_and_clear();
+    Ok(times)
 }
 
 /// Times of the products of forward and of the gradient of weights.

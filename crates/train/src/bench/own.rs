@@ -49,6 +49,8 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
 ///
 /// Never: cases of the network have a number of images.
 pub fn serve() -> Result<(), Error> {
+    // Who has started this ends it, with the end of its stdin, and its temporary files with it.
+    ctrlc::set_handler(|| ())?;
     let failed = |error: std::io::Error| Error::Peer {
         name: "ours".to_owned(),
         problem: format!("standard input or output: {error}"),

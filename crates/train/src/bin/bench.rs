@@ -1,5 +1,4 @@
 //! `cargo xtask bench`: how fast the arithmetic is, in turn with PyTorch, Keras and Pillow.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 use std::{
     num::NonZeroUsize,
@@ -10,9 +9,14 @@ use std::{
 use anyhow::Context;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::json;
-use train::bench::{
-    Case, Machine, Peer, PeerKind, Reads, experiments, growth, growth_table, layers, layers_table,
-    measure, prepare, serve, table,
+use terminal::{Unit, Verbosity};
+use train::{
+    Error,
+    bench::{
+        Case, Machine, Peer, PeerKind, Reads, experiments, growth, growth_table, layers,
+        layers_table, measure, prepare, serve, table,
+    },
+    training::Interrupt,
 };
 
 /// Measures the parts of training on the CPU, ours and those of peers in turn
@@ -57,6 +61,8 @@ struct Arguments {
     /// Does what is asked for on stdin: how this program measures itself
     #[arg(long, hide = true)]
     serve: bool,
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -78,17 +84,18 @@ fn main() -> ExitCode {
             format!("the case {} needs a folder of faces; give it with --faces DIR\n", case.name());
         Arguments::command().error(ErrorKind::MissingRequiredArgument, problem).exit();
     }
-    let done = if arguments.serve { serve().map_err(Into::into) } else { run(&arguments) };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    terminal::begin(arguments.verbosity);
+    let done = if arguments.serve {
+        serve().map(|()| String::new()).map_err(Into::into)
+    } else {
+        run(&arguments)
+    };
+    terminal::end(done, |_| ExitCode::FAILURE)
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+/// Gives what goes to stdout: a table.
+fn run(arguments: &Arguments) -> anyhow::Result<String> {
+    let interrupt = Interrupt::on_signal()?;
     let threads = match arguments.threads {
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism()?.get(),
@@ -104,15 +111,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let machine = Machine::measured(threads);
     let repetitions = arguments.repetitions.get();
     if let Some(batch) = arguments.layers {
-        let times = layers(batch.get(), repetitions);
+        let times = layers(batch.get(), repetitions, &interrupt)?;
         let machine = machine.or_better(Machine::measured(threads));
-        print!("{}", layers_table(machine, batch.get(), &times));
-        return write_json(arguments, &json!({ "machine": machine, "layers": times }));
+        write_json(arguments, &json!({ "machine": machine, "layers": times }))?;
+        return Ok(layers_table(machine, batch.get(), &times));
     }
     if arguments.growth {
-        let grown = growth(threads, repetitions)?;
-        print!("{}", growth_table(machine, &grown));
-        return write_json(arguments, &json!({ "machine": machine, "growth": grown }));
+        let grown = growth(threads, repetitions, &interrupt)?;
+        write_json(arguments, &json!({ "machine": machine, "growth": grown }))?;
+        return Ok(growth_table(machine, &grown));
     }
     let cases = if arguments.cases.is_empty() { &Case::ALL[..] } else { &arguments.cases };
     let needs = |reads| cases.iter().any(|case| case.reads() == reads);
@@ -122,6 +129,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut peers = Peers::asked_for(arguments);
     let mut results = Vec::new();
+    let progress = terminal::bar_at_top("bench", Unit::Things("cases"));
+    let is_possible = |case: &&Case| case.reads() == Reads::Nothing || arguments.faces.is_some();
+    progress.set_length(cases.iter().filter(is_possible).count() as u64);
     for &case in cases {
         let folder = match case.reads() {
             Reads::Nothing => None,
@@ -133,19 +143,24 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             (_, Some(folder)) => format!("{} {}", case.name(), folder.display()),
             (_, None) => continue,
         };
-        eprintln!("bench: {}", case.name());
         let mut processes = vec![own(threads)?];
         if let Some(python) = &arguments.python {
-            processes.extend(peers.start(python, case, threads)?);
+            let started = peers.start(python, case, threads);
+            if interrupt.is_raised() {
+                // A script that was starting has heard of it, too.
+                return Err(Error::InterruptedTrial.into());
+            }
+            processes.extend(started?);
         }
-        results.push(measure(case, &request, repetitions, processes)?);
+        results.push(measure(case, &request, repetitions, processes, &interrupt)?);
+        progress.inc(1);
     }
+    progress.finish_and_clear();
     let machine = machine.or_better(Machine::measured(threads));
-    print!("{}", table(machine, &results));
-    if let Some(text) = experiments(&results) {
-        print!("\n{text}");
-    }
-    write_json(arguments, &json!({ "machine": machine, "cases": results }))
+    write_json(arguments, &json!({ "machine": machine, "cases": results }))?;
+    let experiments =
+        experiments(&results).map_or_else(String::new, |experiments| format!("\n{experiments}"));
+    Ok(table(machine, &results) + &experiments)
 }
 
 /// A Python that can be started.
@@ -189,8 +204,8 @@ impl Peers {
                 Ok(peer) => started.push(peer),
                 Err(error) if self.are_named => return Err(error.into()),
                 Err(error) => {
-                    eprintln!(
-                        "bench: {} is left out: {error}; --help says what to install",
+                    tracing::warn!(
+                        "{} is left out: {error}; --help says what to install",
                         kind.name()
                     );
                     self.kinds.retain(|&other| other != kind);

@@ -43,6 +43,7 @@ Examples:
 fn main() -> ExitCode {
     let arguments: Arguments = terminal::parse();
     terminal::begin(arguments.verbosity);
+    terminal::end_when_interrupted("the page is as it was");
     terminal::end(run(arguments), Error::exit_code)
 }
 

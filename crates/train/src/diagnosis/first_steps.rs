@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use candle_core::{Device, Tensor};
+use indicatif::ProgressBar;
 use model::{Cut, Mode, Vgg16};
 
 use super::{
@@ -96,10 +97,13 @@ impl Trial<'_> {
         let first_spread = spread(&first_logits, &watched.labels)?;
 
         let mut taken: Vec<FirstStep> = Vec::new();
+        let progress = steps_bar("first steps", STEPS);
         steps.take(&mut network, self.rates(&steps, STEPS)?, |_, step| {
+            show(&progress, &step);
             taken.push(step);
             if STILL <= still(&taken) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        progress.finish_and_clear();
         let left = taken.iter().position(|step| !step.loss.is_finite());
         let finite = taken.iter().rfind(|step| step.loss.is_finite());
         let last = finite.map(|step| (step.loss, step.accuracy));
@@ -170,7 +174,9 @@ impl Trial<'_> {
         let mut taken: Vec<FirstStep> = Vec::new();
         let mut last = first;
         let rates = self.rates(&steps, OVERFIT_STEPS)?;
+        let progress = steps_bar("one batch", OVERFIT_STEPS);
         steps.repeat(&mut network, &batch, rates, |network, step| {
+            show(&progress, &step);
             let is_number = step.loss.is_finite();
             taken.push(step);
             let is_still = STILL <= still(&taken);
@@ -184,6 +190,7 @@ impl Trial<'_> {
                 ControlFlow::Continue(())
             })
         })?;
+        progress.finish_and_clear();
         if let Some(steps) = taken.iter().position(|step| !step.loss.is_finite()) {
             return Ok(not_a_number(Check::OverfitBatch, steps, OVERFIT_STEPS));
         }
@@ -259,6 +266,17 @@ fn hidden(network: &Vgg16, from: Cut, inputs: &Tensor) -> Result<BTreeMap<String
         }
     }
     Ok(hidden)
+}
+
+fn steps_bar(label: &str, steps: usize) -> ProgressBar {
+    let progress = terminal::bar(label, terminal::Unit::Things("steps"));
+    progress.set_length(steps as u64);
+    progress
+}
+
+fn show(progress: &ProgressBar, step: &FirstStep) {
+    progress.set_message(format!("loss {:.4}", step.loss));
+    progress.inc(1);
 }
 
 /// How many of the last steps, in succession, had no gradient.
