@@ -11,7 +11,6 @@ mod statistics;
 mod table;
 
 pub use recipes::{compare_recipes, recipe_names};
-pub(crate) use report::other_folds;
 pub use report::{Baseline, Pair, PairOutcome, Report, Row, StoppedRun};
 pub use runs::{ComparedRun, Verdict, read_runs};
 pub use statistics::{Comparison, ComparisonError, Evidence, FoldScore, PairedTest};

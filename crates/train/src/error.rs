@@ -187,7 +187,7 @@ pub enum Error {
         /// The fold that was not finished, from 0.
         fold: usize,
     },
-    /// Ctrl-C in a diagnosis or a range test.
+    /// Ctrl-C in a diagnosis, a range test or a bench.
     #[error("interrupted; nothing was written")]
     InterruptedTrial,
     /// A range test that cannot be taken.

@@ -12,7 +12,6 @@ mod curves;
 mod differences;
 mod faces;
 mod folds;
-mod linear_probe;
 mod mistakes;
 mod page;
 mod people;

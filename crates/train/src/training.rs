@@ -1,5 +1,6 @@
 //! The training itself: what starts, the stages of a fold, the folds of a run.
 
+mod baselines;
 mod batches;
 mod checkpoint;
 mod checkpoints;

@@ -31,6 +31,7 @@ fn run(name: &str, split: SplitKind, accuracies: &[f64]) -> ComparedRun {
         inner_images: 0,
         calibration: None,
         nearest_mean_accuracy: None,
+        linear_probe_accuracy: None,
         majority_accuracy: 0.25,
         initial_sha256: "same".to_owned(),
         seconds: 1.5,

@@ -250,7 +250,7 @@ impl Pair {
 }
 
 /// The first thing in which the folds of two runs differ, if any.
-pub(crate) fn other_folds(first: &Summary, second: &Summary) -> Option<PairOutcome> {
+fn other_folds(first: &Summary, second: &Summary) -> Option<PairOutcome> {
     let words = |run: &Summary| {
         // Other splits do not go by the groups.
         let groups = run.groups_sha256.clone().filter(|_| run.split == SplitKind::Grouped);

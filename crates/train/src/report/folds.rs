@@ -27,9 +27,8 @@ pub(super) fn interval(accuracy: Spread, folds: usize, num_folds: usize) -> Opti
     Some(((accuracy.mean - t * error).max(0.0), (accuracy.mean + t * error).min(1.0)))
 }
 
-/// A dot for each fold with the interval of its photographs, the mean as a band, baselines as rules, with
-/// that of a linear classifier on the same folds where it is known.
-pub(super) fn chart(summary: &Summary, linear_probe: Option<f64>) -> String {
+/// A dot for each fold with the interval of its photographs, the mean as a band, baselines as rules.
+pub(super) fn chart(summary: &Summary) -> String {
     let count = summary.folds.len();
     let width = (34.0 * count as f64).clamp(240.0, 640.0);
     let edges = Edges { left: 56.0, right: 56.0 + width, top: 34.0, bottom: 250.0 };
@@ -44,7 +43,7 @@ pub(super) fn chart(summary: &Summary, linear_probe: Option<f64>) -> String {
         let hits = (fold.accuracy * images as f64).round() as usize;
         wilson(hits, images)
     };
-    let rules = baselines(&summary.baselines, linear_probe);
+    let rules = baselines(&summary.baselines);
     let highest = summary
         .folds
         .iter()
@@ -100,10 +99,10 @@ pub(super) fn chart(summary: &Summary, linear_probe: Option<f64>) -> String {
 }
 
 /// What costs little or nothing: value, name and class of its rule.
-fn baselines(of: &Baselines, linear_probe: Option<f64>) -> Vec<(f64, &'static str, &'static str)> {
+fn baselines(of: &Baselines) -> Vec<(f64, &'static str, &'static str)> {
     let nearest = of.nearest_mean.map(|value| (value, "nearest mean", "rule nearest"));
     let others = [(of.majority, "commonest person", "rule"), (of.chance, "chance", "rule")];
-    let probe = linear_probe.map(|value| (value, "linear probe", "rule nearest"));
+    let probe = of.linear_probe.map(|value| (value, "linear probe", "rule nearest"));
     probe.into_iter().chain(nearest).chain(others).collect()
 }
 

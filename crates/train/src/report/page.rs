@@ -13,7 +13,6 @@ use super::{
     FacesShown,
     differences::{Differences, differences},
     faces::Faces,
-    linear_probe::LinearProbe,
     run::ReportedRun,
     section::Section,
 };
@@ -78,7 +77,7 @@ struct Page<'a> {
 fn page(report: &Report) -> Result<String, Error> {
     let runs = read(report)?;
     let sections =
-        runs.iter().map(|run| section(run, &runs, report)).collect::<Result<Vec<_>, Error>>()?;
+        runs.iter().map(|run| section(run, report)).collect::<Result<Vec<_>, Error>>()?;
     let title = match runs.as_slice() {
         [run] => run.name.clone(),
         runs => format!("{} runs side by side", runs.len()),
@@ -126,7 +125,7 @@ fn left_out(runs: &[ReportedRun]) -> Vec<&str> {
     runs.iter().filter(|run| run.summary.is_none()).map(|run| run.name.as_str()).collect()
 }
 
-fn section(run: &ReportedRun, runs: &[ReportedRun], report: &Report) -> Result<Section, Error> {
+fn section(run: &ReportedRun, report: &Report) -> Result<Section, Error> {
     let found = run.identity.places.as_ref().map(|places| PathBuf::from(&places.data));
     let data = match (&report.data, found) {
         (Some(given), _) => Some(Faces::open(given, &run.identity.data_sha256)?),
@@ -136,7 +135,7 @@ fn section(run: &ReportedRun, runs: &[ReportedRun], report: &Report) -> Result<S
     };
     let is_shown = report.faces == FacesShown::Shown && !run.leaves_faces_out();
     let faces = data.as_ref().filter(|_| is_shown);
-    Section::of(run, LinearProbe::of(run, runs), faces, data.as_ref())
+    Section::of(run, faces, data.as_ref())
 }
 
 fn render(page: &Page<'_>) -> String {

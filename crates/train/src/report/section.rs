@@ -11,7 +11,6 @@ use super::{
     curves,
     faces::Faces,
     folds,
-    linear_probe::LinearProbe,
     mistakes::mistakes,
     people::{self, people_bins},
     predictions::PredictedImage,
@@ -44,7 +43,7 @@ pub(super) struct Section {
     progress: Option<String>,
     tiles: Vec<Tile>,
     folds_chart: Option<String>,
-    linear_probe: &'static str,
+    lacks_baselines: bool,
     folds: Vec<FoldRow>,
     curves: Vec<Curves>,
     confusions: Vec<ConfusionRow>,
@@ -116,15 +115,13 @@ struct TimeRow {
 }
 
 impl Section {
-    /// What there is to say of a run, beside what a linear classifier reaches on the same folds; faces
-    /// where they are there.
+    /// What there is to say of a run; faces where they are there.
     ///
     /// # Errors
     ///
     /// [`Error::Preprocess`] if faces cannot be read.
     pub(super) fn of(
         run: &ReportedRun,
-        linear_probe: LinearProbe,
         faces: Option<&Faces>,
         data: Option<&Faces>,
     ) -> Result<Self, Error> {
@@ -171,11 +168,14 @@ impl Section {
         Ok(Self {
             name: run.name.clone(),
             level: level(diagnosis, run.summary.as_ref()),
-            verdict: verdict(run, linear_probe, diagnosis),
+            verdict: verdict(run, diagnosis),
             progress: progress(run),
             tiles: run.summary.as_ref().map(tiles).unwrap_or_default(),
-            folds_chart: run.summary.as_ref().map(|it| folds::chart(it, linear_probe.accuracy())),
-            linear_probe: linear_probe.note(),
+            folds_chart: run.summary.as_ref().map(folds::chart),
+            lacks_baselines: run
+                .summary
+                .as_ref()
+                .is_some_and(|summary| summary.baselines.nearest_mean.is_none()),
             is_repeated: 1 < run.identity.repeats.get(),
             is_diagnosed: run.diagnosis.is_some(),
             folds: run.summary.as_ref().map(fold_rows).unwrap_or_default(),
@@ -220,7 +220,7 @@ fn level(diagnosis: &Diagnosis, summary: Option<&Summary>) -> &'static str {
 }
 
 /// Two sentences: how good it is beside what costs nothing, and why it is not better.
-fn verdict(run: &ReportedRun, linear_probe: LinearProbe, diagnosis: &Diagnosis) -> Vec<String> {
+fn verdict(run: &ReportedRun, diagnosis: &Diagnosis) -> Vec<String> {
     let first = match &run.summary {
         None => "No fold is done yet.".to_owned(),
         Some(summary) => {
@@ -228,7 +228,7 @@ fn verdict(run: &ReportedRun, linear_probe: LinearProbe, diagnosis: &Diagnosis) 
             let nearest = summary.baselines.nearest_mean.map_or_else(String::new, |nearest| {
                 format!(", the nearest mean features of the frozen base {}", percent(nearest, 1))
             });
-            let probe = linear_probe.accuracy().map_or_else(String::new, |probe| {
+            let probe = summary.baselines.linear_probe.map_or_else(String::new, |probe| {
                 format!(", a linear classifier on the frozen base {}", percent(probe, 1))
             });
             format!(

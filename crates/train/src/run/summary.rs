@@ -111,6 +111,10 @@ pub struct FoldSummary {
     /// are nearest; none where those features are not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest_mean_accuracy: Option<f64>,
+    /// Accuracy on these validation images of a linear classifier on the features of the frozen base, by
+    /// ridge regression; none where those features are not kept, or are of too many images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linear_probe_accuracy: Option<f64>,
     /// SHA-256 over the weights that the fold started from: equal for all folds of a sound run.
     pub initial_sha256: String,
     /// Wall time.
@@ -143,6 +147,10 @@ pub struct Baselines {
     /// that are there; none unless all have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest_mean: Option<f64>,
+    /// A linear classifier on the features of the frozen base, by ridge regression, averaged over the
+    /// folds that are there; none unless all have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linear_probe: Option<f64>,
 }
 
 /// What is known of a run before its first step.
@@ -195,6 +203,10 @@ impl Summary {
             let values: Vec<f64> = folds.iter().map(value).collect();
             Spread::of(&values).expect("a summary covers at least one fold")
         };
+        let mean_of_all = |value: fn(&FoldSummary) -> Option<f64>| {
+            let values = folds.iter().map(value).collect::<Option<Vec<f64>>>()?;
+            Spread::of(&values).map(|spread| spread.mean)
+        };
         let identities =
             NonZeroUsize::new(run.dataset.identities).expect("a data set has identities");
         Self {
@@ -203,12 +215,8 @@ impl Summary {
             baselines: Baselines {
                 chance: chance(identities),
                 majority: column(|fold| fold.majority_accuracy).mean,
-                nearest_mean: folds
-                    .iter()
-                    .map(|fold| fold.nearest_mean_accuracy)
-                    .collect::<Option<Vec<f64>>>()
-                    .and_then(|values| Spread::of(&values))
-                    .map(|spread| spread.mean),
+                nearest_mean: mean_of_all(|fold| fold.nearest_mean_accuracy),
+                linear_probe: mean_of_all(|fold| fold.linear_probe_accuracy),
             },
             recipe: run.recipe,
             dataset: run.dataset,

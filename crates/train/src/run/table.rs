@@ -73,5 +73,12 @@ pub fn table(summary: &Summary) -> String {
             percent(nearest_mean)
         ));
     }
+    if let Some(linear_probe) = summary.baselines.linear_probe {
+        line(format_args!(
+            "{:>12}  {:>7.2}%  the frozen base alone: a linear classifier (ridge regression) on its features",
+            "linear probe",
+            percent(linear_probe)
+        ));
+    }
     text
 }

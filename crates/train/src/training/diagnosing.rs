@@ -76,6 +76,7 @@ impl Diagnosing {
                 accuracy: fold.accuracy,
                 train_accuracy: last(fold.fold)?,
                 nearest_mean: fold.nearest_mean_accuracy?,
+                linear_probe: fold.linear_probe_accuracy,
             })
         };
         self.done.values().filter_map(beside).collect()

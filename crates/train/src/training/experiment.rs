@@ -7,6 +7,7 @@ use preprocess::{Normalization, Prepared};
 
 use super::{
     Config, Inputs, Interrupt, Keep,
+    baselines::complete_baselines,
     checkpoints::{Checkpoints, checkpoint_path},
     diagnosing::Diagnosing,
     fold::train_fold,
@@ -27,6 +28,7 @@ use crate::{
     diagnosis::{self, Counts, Level, NewBlocks, Outcome, RunContext},
     features::FeatureFile,
     folds::Fold,
+    frozen_base::{FrozenAccuracy, FrozenBase},
     loss::Objective,
     recipe::Recipe,
     run::{
@@ -52,8 +54,8 @@ pub(crate) struct Experiment<'a> {
     pub(crate) context: RunContext,
     /// Features of all images, by cut.
     features: BTreeMap<Cut, FeatureFile>,
-    /// Those at `pool5`, where they are kept, though no stage may start from them.
-    pub(crate) pool5: Option<FeatureFile>,
+    /// What those at `pool5` can do alone, where they are kept, though no stage may start from them.
+    frozen_base: Option<FrozenBase>,
 }
 
 impl<'a> Experiment<'a> {
@@ -77,7 +79,7 @@ impl<'a> Experiment<'a> {
             best_weights: (config.keep == Keep::LastAndBest).then_some(config.out.as_path()),
             context: context(config, materials),
             features,
-            pool5: None,
+            frozen_base: None,
         }
     }
 
@@ -107,6 +109,14 @@ impl<'a> Experiment<'a> {
     /// A fold's training images in those that train and those that steer.
     pub(crate) fn steered(&self, fold: &Fold) -> Steered {
         steered(self.recipe, self.seed, &self.labels, self.groups, fold)
+    }
+
+    /// What the frozen base can do alone in a fold, where its features are kept.
+    pub(crate) fn frozen_accuracy(&self, fold: &Fold) -> Result<Option<FrozenAccuracy>, Error> {
+        let num_classes = self.prepared.identities().len();
+        let accuracy =
+            |base: &FrozenBase| base.accuracy(&self.labels, num_classes, fold, self.interrupt);
+        self.frozen_base.as_ref().map(accuracy).transpose()
     }
 
     /// The images' features at this cut, where it has them, else the images; and where they enter.
@@ -150,26 +160,7 @@ fn train_folds(
         tracing::info!("{}", plan.describe(&network));
     }
 
-    let description = RunDescription {
-        recipe: config.recipe_name.clone(),
-        dataset: DatasetSummary {
-            identities: prepared.identities().len(),
-            images: prepared.len(),
-            sha256: prepared.sha256().to_owned(),
-        },
-        weights: start.weights.clone(),
-        split: config.recipe.split,
-        num_folds: config.num_folds,
-        repeats: config.repeats,
-        seed: config.seed,
-        groups_sha256: materials.groups_sha256(&config.recipe),
-        restores_best: config
-            .recipe
-            .stages
-            .last()
-            .and_then(|stage| stage.early_stopping)
-            .is_some_and(|stopping| stopping.restore_best_weights),
-    };
+    let description = description(config, &materials);
     let run = RunIdentity {
         groups_sha256: description.groups_sha256.clone(),
         ..identity_but_groups(config, prepared, start)
@@ -192,7 +183,16 @@ fn train_folds(
     let mut diagnosing =
         Diagnosing::new(folder.path(), folder.metrics_path(), before.clone(), context);
     diagnosing.folds_done(folder.done());
+    let num_classes = prepared.identities().len();
+    let complete = |folder: &mut RunFolder| {
+        let base = kept_pool5(config, prepared, start, &network)?.map(FrozenBase::new);
+        if let Some(base) = &base {
+            complete_baselines(folder, base, &materials.labels, num_classes, folds, interrupt)?;
+        }
+        Ok::<_, Error>(base)
+    };
     if to_train.is_empty() {
+        complete(&mut folder)?;
         // Anew also here: the last run may have been killed before it.
         return conclude(&folder, &mut diagnosing);
     }
@@ -203,7 +203,7 @@ fn train_folds(
     }
     let features = features(config, prepared, start, &plans, &network, interrupt)?;
     let experiment = Experiment {
-        pool5: kept_pool5(config, prepared, start, &network)?,
+        frozen_base: complete(&mut folder)?,
         ..Experiment::new(config, &materials, features, interrupt)
     };
     let log = RecordLog::open(&folder.metrics_path(), &checkpoints.kept(folder.done(), folds)?)?;
@@ -241,6 +241,31 @@ fn train_folds(
         session.overview.fold_ended();
     }
     Ok(summary.expect("a fold was trained"))
+}
+
+/// What is known of the run before its first step.
+fn description(config: &Config, materials: &Materials) -> RunDescription {
+    let Materials { prepared, start, .. } = materials;
+    RunDescription {
+        recipe: config.recipe_name.clone(),
+        dataset: DatasetSummary {
+            identities: prepared.identities().len(),
+            images: prepared.len(),
+            sha256: prepared.sha256().to_owned(),
+        },
+        weights: start.weights.clone(),
+        split: config.recipe.split,
+        num_folds: config.num_folds,
+        repeats: config.repeats,
+        seed: config.seed,
+        groups_sha256: materials.groups_sha256(&config.recipe),
+        restores_best: config
+            .recipe
+            .stages
+            .last()
+            .and_then(|stage| stage.early_stopping)
+            .is_some_and(|stopping| stopping.restore_best_weights),
+    }
 }
 
 fn context(config: &Config, materials: &Materials) -> RunContext {

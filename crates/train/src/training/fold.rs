@@ -17,7 +17,6 @@ use crate::{
     device::device_name,
     folds::Fold,
     metrics::majority,
-    nearest_mean::nearest_mean_accuracy,
     run::{Calibration, FoldSummary, RunFolder, best_epoch, predictions_csv},
     whole_file::write_whole,
 };
@@ -54,7 +53,7 @@ fn train_stages(
     folder: &RunFolder,
 ) -> Result<FoldSummary, Error> {
     let train_images = fold.train.len();
-    let (whole, num_classes) = (fold, experiment.prepared.identities().len());
+    let whole = fold;
     let steered = experiment.steered(fold);
     let (fold, steering) = (&steered.fold, steered.steering.as_slice());
     if let (Some(share), []) = (experiment.recipe.inner_validation, steering) {
@@ -123,11 +122,7 @@ fn train_stages(
 
     state.progress.seconds += watch.lap();
     // Of the whole training part, that which steers included; its time is not the training's.
-    let nearest_mean_accuracy = experiment
-        .pool5
-        .as_ref()
-        .map(|file| nearest_mean_accuracy(file, &experiment.labels, num_classes, whole))
-        .transpose()?;
+    let frozen = experiment.frozen_accuracy(whole)?;
     if experiment.best_weights.is_some() && !path.join(BEST_WEIGHTS).exists() {
         tracing::warn!(
             "fold {} has no {BEST_WEIGHTS}: its best epoch was over before they were to be kept",
@@ -152,7 +147,8 @@ fn train_stages(
         calibration,
         majority_accuracy: majority(&experiment.labels, std::slice::from_ref(fold))
             .expect("a fold holds out at least one image"),
-        nearest_mean_accuracy,
+        nearest_mean_accuracy: frozen.map(|alone| alone.nearest_mean),
+        linear_probe_accuracy: frozen.and_then(|alone| alone.linear_probe),
         initial_sha256: initial_sha256.clone(),
         seconds: *seconds,
         device: device_name(network.device()),

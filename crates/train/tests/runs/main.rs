@@ -1,6 +1,7 @@
 //! Whole runs, through the library and through the programs.
 #![expect(clippy::unwrap_used, reason = "a test's setup may panic as the test itself may")]
 
+mod baselines;
 #[cfg(feature = "reference-browser")]
 mod browser;
 mod compare;

@@ -127,14 +127,13 @@ fn several_runs_are_compared() {
     write_report(&both, &path).unwrap();
     let text = page(&path);
     assert!(text.contains("Side by side") && text.contains("Differences in accuracy"), "{text}");
-    // The second is a linear probe: a rule in the first's chart, none in its own.
-    let probe = format!(">linear probe {:.1} %</text>", 100.0 * summaries[1].accuracy.mean);
-    assert_eq!(text.matches(&probe).count(), 1, "{text}");
-    let verdict = format!(
-        ", a linear classifier on the frozen base {:.1} %.",
-        100.0 * summaries[1].accuracy.mean
-    );
-    assert_eq!(text.matches(&verdict).count(), 1, "{text}");
+    // What the base alone can do is the same beside both.
+    let probe = summaries[0].baselines.linear_probe.unwrap();
+    assert_eq!(summaries[1].baselines.linear_probe, Some(probe));
+    for words in [">linear probe {} %</text>", ", a linear classifier on the frozen base {} %."] {
+        let words = words.replace("{}", &format!("{:.1}", 100.0 * probe));
+        assert_eq!(text.matches(&words).count(), 2, "{words} {text}");
+    }
     let twice = Report { runs: vec![one.out.clone(), one.out], ..both };
     assert!(matches!(write_report(&twice, &path), Err(Error::EqualNames { .. })));
     let none = Report { runs: vec![bench.path("nothing")], ..twice };

@@ -25,7 +25,7 @@ const BATCH: usize = 256;
 ///
 /// Mensink et al., Distance-Based Image Classification (PAMI 2013), nearest class mean, with the
 /// cosine in place of the Euclidean distance.
-pub(crate) fn nearest_mean_accuracy(
+pub(super) fn nearest_mean_accuracy(
     file: &FeatureFile,
     labels: &[u32],
     num_classes: usize,
