@@ -116,16 +116,37 @@ fn of_stage(stage: &Stage, form: &str, script: String) -> String {
     script.replace(&own, &of_cargo)
 }
 
-/// Writes a page for `man` on each stage.
+/// Writes a page for `man` on `cargo xtask` and each of its commands.
 pub(crate) fn man(out: &Path) -> Result<ExitCode> {
     fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
-    for stage in Stage::ALL {
-        let path = out.join(format!("cargo-xtask-{}.1", stage.binary()));
-        fs::write(&path, described(stage, "man")?)
-            .with_context(|| format!("writing {}", path.display()))?;
+    let mut pages =
+        vec![("cargo-xtask".to_owned(), own_page(Arguments::command(), "cargo-xtask")?)];
+    for command in Arguments::command().get_subcommands() {
+        let name = format!("cargo-xtask-{}", command.get_name());
+        let stage = Stage::ALL.iter().find(|stage| stage.binary() == command.get_name());
+        let page = match stage {
+            Some(stage) => described(stage, "man")?.into_bytes(),
+            None => own_page(command.clone(), &name)?,
+        };
+        pages.push((name, page));
     }
-    eprintln!("man: {} pages are in {}; try `man -l FILE`", Stage::ALL.len(), out.display());
+    for (name, page) in &pages {
+        let path = out.join(format!("{name}.1"));
+        fs::write(&path, page).with_context(|| format!("writing {}", path.display()))?;
+    }
+    eprintln!("man: {} pages are in {}; try `man -l FILE`", pages.len(), out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page on a command that is no stage.
+fn own_page(command: clap::Command, name: &str) -> Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let command =
+        command.name(name.to_owned()).bin_name(name.replace("cargo-xtask-", "cargo xtask "));
+    clap_mangen::Man::new(command)
+        .render(&mut page)
+        .with_context(|| format!("the page on {name}"))?;
+    Ok(page)
 }
 
 /// What a stage says of its arguments.

@@ -23,9 +23,9 @@ pub enum Error {
     /// Fewer than two people have enough usable photographs.
     #[error(
         "{found} people in {} have {min_faces} usable photographs or more, expected at least 2 \
-         (the most photographs of one person: {most}); lower --min-faces, or check that the folder \
-         holds one folder a person",
-        path.display()
+         (the most photographs of one person: {most}); {}",
+        path.display(),
+        place(meant.as_deref())
     )]
     TooFewPeople {
         /// The folder of faces.
@@ -36,6 +36,8 @@ pub enum Error {
         min_faces: usize,
         /// Photographs, by file name, of the person who has the most.
         most: usize,
+        /// A folder above or in this one that holds one folder a person, where this one does not.
+        meant: Option<PathBuf>,
     },
     /// More photographs were unreadable than the user allows.
     #[error(
@@ -203,5 +205,15 @@ impl Error {
     /// For `map_err`: a failure to write `path`.
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Write { path: path.to_owned(), source }
+    }
+}
+
+/// What to do about too few people.
+fn place(meant: Option<&Path>) -> String {
+    match meant {
+        Some(meant) => {
+            format!("did you mean --faces {}, which holds one folder a person?", meant.display())
+        }
+        None => "lower --min-faces, or check that the folder holds one folder a person".to_owned(),
     }
 }

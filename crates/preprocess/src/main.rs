@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
 use preprocess::{Crop, Outcome, Settings, Share, Side};
-use terminal::{Unit, Verbosity};
+use terminal::{Unit, Verbosity, whole_number};
 
 /// Turns photographs into a prepared set: square RGB images, labels and a manifest.
 ///
@@ -27,7 +27,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Leave out people with fewer usable photographs
-    #[arg(long, default_value = "6")]
+    #[arg(long, value_name = "N", default_value = "6", value_parser = whole_number::<NonZeroUsize>)]
     min_faces: NonZeroUsize,
     /// `whole`, or `center=S`: the central square of S times the shorter side
     #[arg(long, default_value = "whole")]
@@ -39,7 +39,7 @@ struct Arguments {
     #[arg(long, default_value = "0.05", value_name = "SHARE")]
     max_skipped_share: Share,
     /// Skip photographs with more pixels, without decoding them
-    #[arg(long, default_value = "50000000", value_name = "PIXELS")]
+    #[arg(long, default_value = "50000000", value_name = "PIXELS", value_parser = whole_number::<NonZeroU64>)]
     max_photograph_pixels: NonZeroU64,
     #[command(flatten)]
     verbosity: Verbosity,

@@ -17,7 +17,7 @@ use crate::manifest::{Counts, FORMAT_VERSION, ImageRecord, Manifest, Skipped};
 use crate::near_duplicates::{Appearance, first_copies};
 use crate::outcome::Outcome;
 use crate::prepared::{Prepared, content_digest, finish_digest};
-use crate::scan::{Candidate, Scan, scan};
+use crate::scan::{Candidate, Scan, meant, scan};
 use crate::settings::Settings;
 use crate::shard::{self, ShardWriter};
 use crate::staging::Staging;
@@ -136,6 +136,7 @@ fn build(
             found: identities.len(),
             min_faces,
             most: scan.people.iter().map(|person| person.candidates.len()).max().unwrap_or(0),
+            meant: meant(faces),
         });
     }
     let near_duplicates = mark_duplicates(&mut images, &appearances);

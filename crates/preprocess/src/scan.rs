@@ -71,6 +71,30 @@ pub(crate) fn scan(faces: &Path) -> Result<Scan, Error> {
     Ok(scan)
 }
 
+/// The folder above or in this one that is likely meant: this one holds photographs of its own, or
+/// folders of folders of them.
+pub(crate) fn meant(faces: &Path) -> Option<PathBuf> {
+    let photographs = |folder: &Path| {
+        let is_one = |path: &PathBuf| path.is_file() && is_named_as_photograph(path);
+        entries(folder).unwrap_or_default().iter().filter(|path| is_one(path)).count()
+    };
+    let folders = |folder: &Path| -> Vec<PathBuf> {
+        let mut folders = entries(folder).unwrap_or_default();
+        folders.retain(|path| path.is_dir() && !is_hidden(path));
+        folders.sort();
+        folders
+    };
+    let holds_people = |folder: &Path| {
+        let people = folders(folder);
+        1 < people.iter().filter(|person| 0 < photographs(person)).count()
+    };
+    if 0 < photographs(faces) {
+        let above = faces.canonicalize().ok()?.parent()?.to_owned();
+        return Some(above).filter(|above| holds_people(above));
+    }
+    folders(faces).into_iter().find(|inner| holds_people(inner))
+}
+
 fn candidates(folder: &Path, person: &str, scan: &mut Scan) -> Result<Vec<Candidate>, Error> {
     let mut candidates = Vec::new();
     for path in entries(folder)? {
@@ -171,6 +195,20 @@ mod tests {
         let faces = tempfile::tempdir().unwrap();
         let missing = scan(&faces.path().join("missing"));
         assert!(matches!(missing, Err(Error::NoFolder { .. })));
+    }
+
+    #[test]
+    fn a_folder_too_deep_or_too_high_is_told_the_one_that_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for file in ["lfw/Ann/1.jpg", "lfw/Bob/1.jpg", "notes/readme.txt"] {
+            touch(&root.join(file));
+        }
+        let people = root.join("lfw");
+        assert_eq!(meant(&root), Some(people.clone()));
+        assert_eq!(meant(&people.join("Ann")), Some(people.clone()));
+        assert_eq!(meant(&people), None);
+        assert_eq!(meant(&root.join("notes")), None);
     }
 
     #[cfg(unix)]

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     io::{self, Write, stdout},
+    str::FromStr,
 };
 
 use clap::{Command, Parser, ValueEnum};
@@ -38,6 +39,19 @@ fn exit_well() -> ! {
     std::process::exit(0)
 }
 
+/// Reads a whole number of an argument.
+///
+/// # Errors
+///
+/// What was expected, in words that are not the compiler's.
+pub fn whole_number<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| match text.parse::<i128>() {
+        Ok(number) if number <= 0 => "expected a larger number",
+        Ok(_) => "expected a smaller number",
+        Err(_) => "expected a whole number",
+    })
+}
+
 /// How arguments are described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -49,7 +63,7 @@ impl Form {
     fn named(name: &str) -> Option<Self> {
         match name {
             "man" => Some(Self::Man),
-            shell => Shell::from_str(shell, false).ok().map(Self::Completions),
+            shell => <Shell as ValueEnum>::from_str(shell, false).ok().map(Self::Completions),
         }
     }
 }
@@ -80,6 +94,16 @@ mod tests {
         let mut out = Vec::new();
         describe_to(command, Form::named(form).unwrap(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_told_so() {
+        assert_eq!(whole_number::<u32>("7"), Ok(7));
+        assert_eq!(whole_number::<usize>("three"), Err("expected a whole number"));
+        assert_eq!(whole_number::<usize>("1.5"), Err("expected a whole number"));
+        assert_eq!(whole_number::<usize>("-1"), Err("expected a larger number"));
+        assert_eq!(whole_number::<std::num::NonZeroUsize>("0"), Err("expected a larger number"));
+        assert_eq!(whole_number::<u32>("5000000000"), Err("expected a smaller number"));
     }
 
     #[test]

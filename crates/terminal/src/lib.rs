@@ -12,7 +12,7 @@ mod ending;
 mod events;
 mod lines;
 
-pub use arguments::parse;
+pub use arguments::{parse, whole_number};
 pub use bars::{Unit, bar, bar_at_top, clear};
 pub use ending::{break_off_when_interrupted, end, end_when_interrupted};
 pub use events::{Verbosity, begin};

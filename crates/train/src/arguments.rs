@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use terminal::whole_number;
 
 use crate::{
     Error,
@@ -48,13 +49,13 @@ pub struct SharedArguments {
     #[arg(long, value_name = "FILE")]
     pub weights: WeightsChoice,
     /// Folds of the split
-    #[arg(long, value_name = "K", default_value_t = 15)]
+    #[arg(long, value_name = "K", default_value_t = 15, value_parser = whole_number::<usize>)]
     pub folds: usize,
     /// Deals the images so often, each time anew: fold F of repeat J, both from 0, has number J * K + F
     #[arg(long, value_name = "R", default_value = "1", value_parser = repeats)]
     pub repeats: NonZeroUsize,
     /// Trains only the folds of these numbers, from 0: `--fold 0,2` or `--fold 0 --fold 2`
-    #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',', value_parser = whole_number::<usize>)]
     pub fold: Vec<usize>,
     /// How images are dealt to folds, as scikit-learn deals them [default: the recipe's]
     ///
@@ -62,13 +63,13 @@ pub struct SharedArguments {
     #[arg(long, value_enum)]
     pub split: Option<SplitKind>,
     /// Seed of the folds, of new layers' weights, of order and augmentation
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 42, value_parser = whole_number::<u32>)]
     pub seed: u32,
     /// Epochs of each stage [default: the recipe's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number::<NonZeroUsize>)]
     pub epochs: Option<NonZeroUsize>,
     /// Images a step [default: the recipe's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number::<NonZeroUsize>)]
     pub batch_size: Option<NonZeroUsize>,
     /// Type in which the frozen layers' output is kept [default: the recipe's]
     ///

@@ -14,7 +14,7 @@ use train::{
 
 /// Fine-tunes VGG16 on a prepared set, with K-fold cross-validation
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask train", version, after_help = EXAMPLES)]
+#[command(bin_name = "cargo xtask train", version, override_usage = USAGE, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     run: Option<RunArguments>,
@@ -41,6 +41,10 @@ struct Arguments {
     #[command(flatten)]
     verbosity: terminal::Verbosity,
 }
+
+const USAGE: &str = "\
+cargo xtask train --data <DIR> --weights <FILE> --out <DIR> [OPTIONS]
+       cargo xtask train --show-recipe <NAME>";
 
 const EXAMPLES: &str = "\
 Examples:

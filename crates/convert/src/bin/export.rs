@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use convert::export::{Input, Request, Scores, Target, export};
-use terminal::{Unit, Verbosity};
+use terminal::{Unit, Verbosity, whole_number};
 
 /// Writes a run's weights, or any weights of this project, as ONNX, for Keras or for PyTorch.
 #[derive(Parser)]
@@ -15,7 +15,7 @@ struct Arguments {
     #[arg(value_name = "RUN|FILE")]
     source: PathBuf,
     /// Which of the run's folds
-    #[arg(long, value_name = "I")]
+    #[arg(long, value_name = "I", value_parser = whole_number::<usize>)]
     fold: Option<usize>,
     /// Which tool is to read it
     #[arg(long, value_enum)]

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use preprocess::Side;
 use preprocess::synthetic::{Gallery, write_gallery};
-use terminal::{Unit, Verbosity};
+use terminal::{Unit, Verbosity, whole_number};
 
 /// Draws faces of people who do not exist, in one folder a person as `prepare` reads them.
 ///
@@ -26,16 +26,16 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// How many people
-    #[arg(long, default_value = "12")]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = whole_number::<NonZeroU64>)]
     identities: NonZeroU64,
     /// How many photographs of each
-    #[arg(long, default_value = "12")]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = whole_number::<NonZeroU64>)]
     photographs: NonZeroU64,
     /// Seed of people and photographs
-    #[arg(long, default_value = "7")]
+    #[arg(long, value_name = "NUMBER", default_value = "7", value_parser = whole_number::<u64>)]
     seed: u64,
     /// Number of the first person
-    #[arg(long, default_value = "0")]
+    #[arg(long, value_name = "NUMBER", default_value = "0", value_parser = whole_number::<u64>)]
     first_identity: u64,
     /// Side of the photographs in pixels, 48 to 4096
     #[arg(long, default_value = "96")]

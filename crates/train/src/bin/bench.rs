@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::json;
-use terminal::{Unit, Verbosity};
+use terminal::{Unit, Verbosity, whole_number};
 use train::{
     Error,
     bench::{
@@ -44,13 +44,13 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     faces: Option<PathBuf>,
     /// Times that each is measured, after one to warm up
-    #[arg(long, value_name = "N", default_value = "5")]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = whole_number::<NonZeroUsize>)]
     repetitions: NonZeroUsize,
     /// Threads, ours and the peers' [default: as many as the machine has]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number::<NonZeroUsize>)]
     threads: Option<NonZeroUsize>,
     /// Measures our convolutions one by one instead, on this many images
-    #[arg(long, value_name = "IMAGES", conflicts_with_all = ["python", "cases", "faces"])]
+    #[arg(long, value_name = "IMAGES", value_parser = whole_number::<NonZeroUsize>, conflicts_with_all = ["python", "cases", "faces"])]
     layers: Option<NonZeroUsize>,
     /// Measures instead how our times grow with threads, images a step and identities
     #[arg(long, conflicts_with_all = ["python", "cases", "faces", "layers"])]

@@ -26,7 +26,7 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     stage: Option<String>,
     /// Rates to try, one a step
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = terminal::whole_number::<usize>)]
     steps: usize,
     /// The rate of the first step
     #[arg(long, value_name = "RATE", default_value_t = 1e-7)]

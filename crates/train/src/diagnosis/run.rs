@@ -23,8 +23,17 @@ pub struct RunContext {
     pub new_blocks: NewBlocks,
     /// Of all images.
     pub counts: Counts,
+    /// The learning rate of each stage by the recipe, by the stage's name.
+    pub rates: BTreeMap<String, f64>,
     /// Whether one model goes through all folds.
     pub is_one_model: bool,
+}
+
+impl RunContext {
+    /// The learning rate of a stage by the recipe; 0 of none that it has.
+    pub(crate) fn rate(&self, stage: &str) -> f64 {
+        self.rates.get(stage).copied().unwrap_or(0.0)
+    }
 }
 
 /// The epochs of one stage of one fold.
@@ -56,8 +65,8 @@ pub fn of_records(records: &[Record], context: &RunContext) -> Vec<Outcome> {
         }
     }
     let mut by_check: BTreeMap<Check, Outcome> = BTreeMap::new();
-    for (_, stage) in &stages {
-        for outcome in of_stage(stage, context) {
+    for ((_, name), stage) in &stages {
+        for outcome in of_stage(name, stage, context) {
             let is_kept = by_check.get(&outcome.check()).is_some_and(|kept| {
                 matches!(
                     (kept, &outcome),
@@ -74,11 +83,12 @@ pub fn of_records(records: &[Record], context: &RunContext) -> Vec<Outcome> {
     outcomes
 }
 
-fn of_stage(stage: &StageRecords<'_>, context: &RunContext) -> Vec<Outcome> {
+fn of_stage(name: &str, stage: &StageRecords<'_>, context: &RunContext) -> Vec<Outcome> {
     let RunContext { loss, new_blocks, counts, .. } = context;
     match (stage.epochs.as_slice(), stage.healths.last()) {
         (epochs @ [.., _], Some(health)) => {
-            of_epoch(&EpochsSeen { epochs, health, loss: *loss, new_blocks, counts })
+            let rate = context.rate(name);
+            of_epoch(&EpochsSeen { epochs, rate, health, loss: *loss, new_blocks, counts })
         }
         _ => Vec::new(),
     }

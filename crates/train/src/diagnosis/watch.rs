@@ -27,6 +27,8 @@ const TREND: f64 = 0.1;
 pub struct EpochsSeen<'a> {
     /// The stage's epochs, the last one last; at least one.
     pub epochs: &'a [EpochRecord],
+    /// The stage's learning rate, by the recipe.
+    pub rate: f64,
     /// Of the last one.
     pub health: &'a HealthRecord,
     /// What is minimized.
@@ -43,7 +45,7 @@ pub struct EpochsSeen<'a> {
 ///
 /// If there is no epoch.
 pub fn of_epoch(seen: &EpochsSeen<'_>) -> Vec<Outcome> {
-    let EpochsSeen { epochs, health, loss, new_blocks, counts } = *seen;
+    let EpochsSeen { epochs, rate, health, loss, new_blocks, counts } = *seen;
     let last = epochs.last().expect("an epoch has ended");
     let steps: Vec<_> =
         health.blocks.iter().map(|step| (new_blocks.origin(&step.block), step.clone())).collect();
@@ -58,7 +60,7 @@ pub fn of_epoch(seen: &EpochsSeen<'_>) -> Vec<Outcome> {
         gradient_norm(&steps),
         collapse(&health.predictions),
         drift(last, health, counts),
-        flat_loss(&epochs.iter().map(|epoch| epoch.train_loss).collect::<Vec<_>>(), counts),
+        flat(epochs, rate, counts),
         overfitting(last),
     ];
     outcomes.extend(health.dead_units.iter().map(|(layer, &share)| dead_units(layer, share)));
@@ -74,16 +76,34 @@ const EARNED: f64 = 0.1;
 fn drift(epoch: &EpochRecord, health: &HealthRecord, counts: &Counts) -> Outcome {
     let (accuracy, majority) = (epoch.validation_accuracy, counts.majority());
     match health.feature_cka {
-        Some(similarity) if majority + EARNED * (1.0 - majority) < accuracy => Outcome::skipped(
-            Check::FeatureDrift,
-            format!(
-                "the features have moved to a similarity of {similarity:.2}, and the network \
-                 recognizes {}: it is what fine-tuning does",
-                percent(accuracy)
+        Some(similarity) if majority + EARNED * (1.0 - majority) < accuracy => Outcome::Silent {
+            check: Check::FeatureDrift,
+            measurement: Measurement::at_least(
+                format!(
+                    "accuracy on held-out photographs, with features that training has moved to a \
+                     similarity of {similarity:.2}"
+                ),
+                accuracy,
+                majority + EARNED * (1.0 - majority),
             ),
-        ),
+        },
         similarity => similar_features(similarity),
     }
+}
+
+/// How far a schedule may have lowered a stage's rate before its loss may stand still.
+const LOWERED: f64 = 0.05;
+
+/// Finds a loss that stands still, but for a rate that a plateau or a schedule has lowered.
+fn flat(epochs: &[EpochRecord], rate: f64, counts: &Counts) -> Outcome {
+    let last = epochs.last().map_or(rate, |epoch| epoch.learning_rate);
+    if last < LOWERED * rate {
+        return Outcome::skipped(
+            Check::FlatLoss,
+            format!("at a rate of {last:.0e}, where the recipe says {rate:e}, a loss stands still"),
+        );
+    }
+    flat_loss(&epochs.iter().map(|epoch| epoch.train_loss).collect::<Vec<_>>(), counts)
 }
 
 /// Finds a network that knows its training images and not the others.
@@ -174,8 +194,8 @@ pub fn baseline_beaten(folds: &[BesideBaseline]) -> Outcome {
         } else {
             (
                 "what is trained on top of it does not pay",
-                "Give what is trained less freedom: `dropout = 0.5` where the head has a hidden layer, \
-                 fewer layers in `train`, or more photographs.",
+                "Train on augmented photographs (`--recipe augmented`), take a linear classifier \
+                 (`--recipe linear-probe`), or give what is trained more `weight_decay`.",
             )
         };
         (
@@ -227,7 +247,8 @@ mod tests {
     fn found(epochs: &[EpochRecord], health: &HealthRecord, loss: LossKind) -> Vec<Check> {
         let counts = Counts::of(&[0, 1, 2, 3], 4);
         let new_blocks = NewBlocks::of(&["fc6.weight".to_owned(), "fc8.weight".to_owned()]);
-        let seen = EpochsSeen { epochs, health, loss, new_blocks: &new_blocks, counts: &counts };
+        let new_blocks = &new_blocks;
+        let seen = EpochsSeen { epochs, rate: 1e-3, health, loss, new_blocks, counts: &counts };
         let outcomes = of_epoch(&seen);
         outcomes.iter().filter_map(|outcome| outcome.finding().map(|f| f.check)).collect()
     }
@@ -246,6 +267,26 @@ mod tests {
         let by_heart = [epoch(0.1, 1.0, 0.4)];
         let found = found(&by_heart, &health(0.2, None), LossKind::CrossEntropy);
         assert_eq!(found, [Check::Overfitting]);
+    }
+
+    #[test]
+    fn a_loss_may_stand_still_at_a_rate_that_was_lowered_and_at_no_other() {
+        let counts = Counts::of(&[0, 1, 2, 3], 4);
+        let epochs = |learning_rate| {
+            let still = EpochRecord { learning_rate, ..epoch(4.0_f64.ln(), 0.25, 0.25) };
+            vec![still; 5]
+        };
+        assert!(flat(&epochs(1e-3), 1e-3, &counts).finding().is_some());
+        assert!(flat(&epochs(1e-9), 1e-9, &counts).finding().is_some());
+        assert!(matches!(flat(&epochs(1e-5), 1e-3, &counts), Outcome::Skipped { .. }));
+    }
+
+    #[test]
+    fn features_that_have_moved_to_some_use_are_looked_at_and_found_sound() {
+        let (of, counts) = (health(0.2, Some(0.1)), Counts::of(&[0, 1, 2, 3], 4));
+        let judged = |accuracy| drift(&epoch(1.0, 0.9, accuracy), &of, &counts);
+        assert!(matches!(judged(0.9), Outcome::Silent { .. }));
+        assert!(judged(0.25).finding().is_some());
     }
 
     #[test]

@@ -18,11 +18,11 @@ fn a_resolved_recipe_reads_back_as_itself() {
 fn an_unknown_key_is_named() {
     let base = Builtin::find("linear-probe").unwrap().text;
     assert!(problem(&format!("momentum = 0.9\n{base}")).contains("momentum"));
-    let in_stage = base.replace("epochs = 20", "epochs = 20\nepoch = 3");
+    let in_stage = base.replace("epochs = 50", "epochs = 50\nepoch = 3");
     assert!(problem(&in_stage).contains("`epoch`"), "{}", problem(&in_stage));
     let line = in_stage.lines().position(|line| line == "epoch = 3").unwrap() + 1;
     assert!(problem(&in_stage).contains(&format!("line {line}: ")), "{}", problem(&in_stage));
-    let in_optimizer = base.replace("learning_rate = 1e-4", "learning_rate = 1e-4, lr = 1.0");
+    let in_optimizer = base.replace("learning_rate = 1e-3", "learning_rate = 1e-3, lr = 1.0");
     assert!(problem(&in_optimizer).contains("lr"), "{}", problem(&in_optimizer));
 }
 
@@ -121,4 +121,37 @@ fn numbers_beyond_all_measure_are_refused() {
     let text = text.replace("epochs", "accumulate = 4611686018427387904\nepochs");
     let many = Recipe::parse("r", &text).unwrap_err();
     assert!(many.to_string().contains("too many batches"), "{many}");
+}
+
+#[test]
+fn a_key_on_the_wrong_level_is_told_its_place_and_one_that_lacks_where_all_are() {
+    let base = Builtin::find("two-stage").unwrap().text;
+    let stage = |line: &str| problem(&base.replacen("epochs", &format!("{line}\nepochs"), 1));
+    let top = |line: &str| problem(&format!("{line}\n{base}"));
+    for (message, place) in [
+        (stage("batch_size = 3"), "it belongs above the first [[stage]]"),
+        (top("epochs = 3"), "it belongs in a [[stage]]"),
+        (top("learning_rate = 1e-3"), "it belongs in a stage's optimizer = { .. }"),
+        (stage("momentum = 0.9"), "it belongs in a stage's optimizer = { .. }"),
+        (problem(&base.replace("batch_size = 32\n", "")), "every recipe has one; `cargo xtask"),
+        (problem(&base.replacen("epochs = 10\n", "", 1)), "every [[stage]] has one"),
+    ] {
+        assert!(message.contains(place), "{message}");
+    }
+    assert!(!top("colour = 1").contains("it belongs"));
+}
+
+#[test]
+fn what_keras_and_python_call_otherwise_is_told_how_it_is_called_here() {
+    let base = Builtin::find("linear-probe").unwrap().text;
+    for (ours, theirs, said) in [
+        ("\"cross-entropy\"", "\"categorical_crossentropy\"", "`cross-entropy` here"),
+        ("kind = \"adam\"", "kind = \"Adam\"", "`adam` here"),
+        ("\"linear\"", "\"Dense(4096)\"", "`head = \"seed\"` here"),
+        ("fresh_model_per_fold = true", "fresh_model_per_fold = True", "true, in lower case"),
+        ("fresh_model_per_fold = true", "fresh_model_per_fold = False", "false, in lower case"),
+    ] {
+        let message = problem(&base.replace(ours, theirs));
+        assert!(message.contains(said), "{message}");
+    }
 }

@@ -51,7 +51,7 @@ pub(super) fn chart(reliability: &Reliability) -> String {
             100.0 * bin.confidence
         );
         svg.rectangle("bar", (left + 1.0, y), (right - left - 2.0, edges.bottom - y), &title);
-        svg.dot("point", plot.at(100.0 * bin.confidence, 100.0 * bin.accuracy), 3.5, &title);
+        svg.dot("point", plot.at(100.0 * bin.confidence, 100.0 * bin.accuracy), 3.5, "");
     }
     svg.path(
         "diagonal",

@@ -273,6 +273,12 @@ fn context(config: &Config, materials: &Materials) -> RunContext {
         loss: config.recipe.loss,
         new_blocks: NewBlocks::of(&materials.start.initial.new),
         counts: Counts::of(&materials.labels, materials.prepared.identities().len()),
+        rates: config
+            .recipe
+            .stages
+            .iter()
+            .map(|stage| (stage.name.clone(), stage.optimizer.learning_rate()))
+            .collect(),
         is_one_model: !config.recipe.fresh_model_per_fold,
     }
 }

@@ -56,7 +56,8 @@ impl<'a> Session<'a> {
         let epochs: Vec<EpochRecord> =
             before.iter().filter(is_of_stage).chain([epoch]).cloned().collect();
         let RunContext { loss, ref new_blocks, ref counts, .. } = *context;
-        let seen = EpochsSeen { epochs: &epochs, health, loss, new_blocks, counts };
+        let rate = context.rate(&epoch.stage);
+        let seen = EpochsSeen { epochs: &epochs, rate, health, loss, new_blocks, counts };
         let mut is_new = false;
         for outcome in of_epoch(&seen) {
             let Some(finding) = outcome.finding() else { continue };
