@@ -218,6 +218,24 @@ fn check(order: &Order, path: &Path) -> Result<Checked, Error> {
     Ok(Checked { size_bytes, sha256, standing, new_record: Some(record) })
 }
 
+impl Fetched {
+    /// The same for programs; the digest was `published`, `recorded` on an earlier day, or is `first-seen`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let standing = match &self.standing {
+            Standing::Pinned => "published",
+            Standing::Recorded(_) => "recorded",
+            Standing::FirstSight => "first-seen",
+        };
+        serde_json::json!({
+            "file": self.file,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "fetched": self.arrival == Arrival::Fetched,
+            "digest": standing,
+        })
+    }
+}
+
 impl fmt::Display for Fetched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let arrival = match self.arrival {

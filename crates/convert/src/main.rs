@@ -59,6 +59,9 @@ struct Arguments {
     #[arg(long)]
     base_only: bool,
 
+    /// Prints the result as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -97,5 +100,12 @@ fn main() -> ExitCode {
     for finding in converted.iter().flat_map(|conversion| &conversion.findings) {
         tracing::warn!("{finding}");
     }
-    terminal::end(converted.map(|conversion| format!("{conversion}\n")), |_| ExitCode::FAILURE)
+    let said = |conversion: convert::Conversion| {
+        if arguments.json {
+            format!("{:#}\n", conversion.to_json())
+        } else {
+            format!("{conversion}\n")
+        }
+    };
+    terminal::end(converted.map(said), |_| ExitCode::FAILURE)
 }

@@ -2,7 +2,40 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::Conversion;
+
+impl Conversion {
+    /// The same for programs, with the findings.
+    pub fn to_json(&self) -> Value {
+        let parameter = |line: &crate::Converted| {
+            json!({
+                "source_name": line.source_name,
+                "name": line.name,
+                "shape": line.shape,
+                "mean": line.mean,
+                "standard_deviation": line.standard_deviation,
+            })
+        };
+        let sighting = |it: &crate::Sighting| json!({ "identity": it.identity, "probability": it.probability });
+        json!({
+            "format": self.format.to_string(),
+            "naming": self.naming.to_string(),
+            "parameters": self.converted.iter().map(parameter).collect::<Vec<_>>(),
+            "left_out": self.left_out,
+            "normalization": self.normalization.to_string(),
+            "normalization_reason": self.normalization_reason.to_string(),
+            "pixels": self.pixels.to_string(),
+            "pixels_reason": self.pixels_reason.to_string(),
+            "findings": self.findings,
+            "identities": self.identities,
+            "sightings": self.sightings.iter().map(sighting).collect::<Vec<_>>(),
+            "source_sha256": self.source_sha256,
+            "sha256": self.sha256,
+        })
+    }
+}
 
 /// One line a parameter, aligned, then where it came from and what is to be known about it.
 /// [`Conversion::findings`] are left to the caller.

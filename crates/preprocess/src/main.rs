@@ -41,6 +41,9 @@ struct Arguments {
     /// Skip photographs with more pixels, without decoding them
     #[arg(long, default_value = "50000000", value_name = "PIXELS", value_parser = whole_number::<NonZeroU64>)]
     max_photograph_pixels: NonZeroU64,
+    /// Prints the result as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -63,6 +66,9 @@ fn run(arguments: &Arguments) -> Result<String, preprocess::Error> {
     let progress = terminal::bar("preparing", Unit::Things("photographs"));
     let start = Instant::now();
     let outcome = preprocess::prepare(&arguments.faces, &arguments.out, &settings, &progress)?;
+    if arguments.json {
+        return Ok(outcome.to_json(&arguments.out));
+    }
     let rate = outcome.manifest().images.len() as f64 / start.elapsed().as_secs_f64();
     let rate = match outcome {
         Outcome::UpToDate(_) => String::new(),

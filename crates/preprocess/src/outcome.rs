@@ -1,6 +1,8 @@
 //! What a run of `prepare` came to, and how that is said.
 
-use std::fmt;
+use std::{fmt, path::Path};
+
+use serde_json::json;
 
 use crate::manifest::{Counts, Manifest};
 
@@ -19,6 +21,26 @@ impl Outcome {
         match self {
             Self::UpToDate(manifest) | Self::Made(manifest) => manifest,
         }
+    }
+
+    /// What the set in this folder holds, without its images: what their manifest says of all of them.
+    ///
+    /// # Panics
+    ///
+    /// Never: a manifest has plain fields.
+    pub fn to_json(&self, folder: &Path) -> String {
+        let Manifest { counts, side, crop, min_faces, skipped, sha256, .. } = self.manifest();
+        let said = json!({
+            "folder": folder,
+            "made": matches!(self, Self::Made(_)),
+            "counts": counts,
+            "side": side,
+            "crop": crop,
+            "min_faces": min_faces,
+            "skipped": skipped,
+            "sha256": sha256,
+        });
+        serde_json::to_string_pretty(&said).expect("a manifest has plain fields") + "\n"
     }
 }
 

@@ -44,6 +44,20 @@ fn prepares_once_and_is_then_up_to_date() {
 }
 
 #[test]
+fn the_result_is_json_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("faces"), folder.path().join("out"));
+    faces::write(&source, &[("Ann", 3), ("Bob", 2)]);
+    fs::write(source.join("Bob/broken.png"), "x").unwrap();
+    for made in [true, false] {
+        let output = prepare(&source, &out, &["--json", "--max-skipped-share", "1"]);
+        let said: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&said["made"], &said["counts"]["images"]), (&made.into(), &5.into()));
+        assert_eq!(said["skipped"][0]["path"], "Bob/broken.png");
+    }
+}
+
+#[test]
 fn warns_of_a_photograph_under_two_names() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("faces"), folder.path().join("out"));

@@ -11,8 +11,10 @@ mod bars;
 mod ending;
 mod events;
 mod lines;
+mod wrapping;
 
 pub use arguments::{parse, whole_number};
 pub use bars::{Unit, bar, bar_at_top, clear};
 pub use ending::{break_off_when_interrupted, end, end_when_interrupted};
 pub use events::{Verbosity, begin};
+pub use wrapping::wrapped;

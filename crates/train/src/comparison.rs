@@ -13,6 +13,7 @@ mod table;
 pub use recipes::{compare_recipes, recipe_names};
 pub use report::{Baseline, Pair, PairOutcome, Report, Row, StoppedRun};
 pub use runs::{ComparedRun, Verdict, read_runs};
+pub(crate) use runs::{refuse_given_twice, whole};
 pub use statistics::{Comparison, ComparisonError, Evidence, FoldScore, PairedTest};
 pub(crate) use table::notes;
 pub use table::table;

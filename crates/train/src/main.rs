@@ -82,5 +82,5 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
         return Ok(summary.to_json());
     }
     let diagnosis = read_diagnosis(&config.out)?.unwrap_or_default();
-    Ok(table(&summary) + &verdict_line(&diagnosis))
+    Ok(terminal::wrapped(&(table(&summary) + &verdict_line(&diagnosis))))
 }

@@ -29,6 +29,9 @@ struct Arguments {
     /// Give probabilities and not logits (ONNX only)
     #[arg(long)]
     softmax: bool,
+    /// Prints the result as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -60,5 +63,8 @@ fn main() -> ExitCode {
     terminal::break_off_when_interrupted(&progress);
     let exported = export(&request, &progress);
     progress.finish_and_clear();
-    terminal::end(exported.map(|export| format!("{export}\n")), code)
+    let said = |export: convert::export::Export| {
+        if arguments.json { format!("{:#}\n", export.to_json()) } else { format!("{export}\n") }
+    };
+    terminal::end(exported.map(said), code)
 }

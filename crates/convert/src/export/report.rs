@@ -2,7 +2,27 @@
 
 use std::fmt;
 
+use serde_json::json;
+
 use super::{Export, Value};
+
+impl Export {
+    /// The same for programs.
+    pub fn to_json(&self) -> serde_json::Value {
+        let value =
+            |value: &Value| json!({ "name": value.name, "shape": value.shape, "dtype": "f32" });
+        json!({
+            "file": self.file,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "target": self.target.to_string(),
+            "input": value(&self.input),
+            "output": value(&self.output),
+            "pixels": self.pixels,
+            "identities": self.identities,
+        })
+    }
+}
 
 impl fmt::Display for Export {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

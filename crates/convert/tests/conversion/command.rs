@@ -33,6 +33,19 @@ fn conversion_prints_its_table_and_exits_0() {
 }
 
 #[test]
+fn the_result_is_json_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = golden("keras2.h5");
+    let out = folder.path().join("out.safetensors");
+    let arguments = [file.to_str().unwrap(), "--base-only", "--json"];
+    let output = run(&arguments, &out).code(0).get_output().clone();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["parameters"][0]["name"], "conv1_1.weight");
+    assert_eq!(said["normalization"], "vggface-v1");
+    assert!(said["sha256"].as_str().is_some_and(|digest| digest.len() == 64), "{said}");
+}
+
+#[test]
 fn refusal_is_one_line_and_exits_1() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.safetensors");

@@ -52,6 +52,19 @@ fn export_prints_its_table_and_exits_0() {
 }
 
 #[test]
+fn the_result_is_json_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run(folder.path());
+    let arguments = [run.to_str().unwrap(), "--fold", "2", "--to", "keras", "--json"];
+    let output = export(&arguments).code(0).get_output().clone();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let file = folder.path().join("fold-02/weights.h5");
+    assert_eq!(said["file"], file.to_str().unwrap());
+    assert_eq!(said["size_bytes"], fs::metadata(&file).unwrap().len());
+    assert_eq!(said["output"]["shape"], serde_json::json!([9]));
+}
+
+#[test]
 fn refusal_is_one_line_and_exits_1() {
     let folder = tempfile::tempdir().unwrap();
     let run = run(folder.path());

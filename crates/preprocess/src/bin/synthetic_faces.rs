@@ -40,6 +40,9 @@ struct Arguments {
     /// Side of the photographs in pixels, 48 to 4096
     #[arg(long, default_value = "96")]
     side: Side,
+    /// Prints the result as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -63,5 +66,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<String> {
     let progress = terminal::bar("drawing", Unit::Things("faces"));
     write_gallery(&gallery, out, &progress)
         .with_context(|| format!("drawing faces into {}", out.display()))?;
+    if arguments.json {
+        let said = serde_json::json!({
+            "folder": out,
+            "identities": identities,
+            "photographs": photographs,
+            "first_identity": first_identity,
+            "seed": seed,
+        });
+        return Ok(format!("{said:#}\n"));
+    }
     Ok(format!("{}: {identities} people, {photographs} photographs of each\n", out.display()))
 }

@@ -38,7 +38,10 @@ static ALLOCATOR: kernels::memory::LargePages = kernels::memory::LargePages;
 
 fn main() -> ExitCode {
     let arguments: Arguments = terminal::parse();
-    let print = if arguments.json { Diagnosis::to_json } else { text };
+    let is_json = arguments.json;
+    let print = |diagnosis: &Diagnosis| {
+        if is_json { diagnosis.to_json() } else { terminal::wrapped(&text(diagnosis)) }
+    };
     terminal::begin(arguments.verbosity);
     let diagnosis = run(arguments);
     let has_errors = diagnosis.as_ref().is_ok_and(Diagnosis::has_errors);

@@ -31,6 +31,9 @@ struct Arguments {
     /// auto, cpu, cuda:N or metal
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// Prints the result as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     verbosity: terminal::Verbosity,
 }
@@ -66,6 +69,17 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
         dtype: arguments.dtype,
         device: arguments.device,
     };
+    let is_json = arguments.json;
     let file = export(&config, &Interrupt::on_signal()?)?;
+    if is_json {
+        let said = serde_json::json!({
+            "file": file.path(),
+            "images": file.len(),
+            "shape": file.shape(),
+            "layer": config.layer,
+            "dtype": config.dtype.to_string(),
+        });
+        return Ok(format!("{said:#}\n"));
+    }
     Ok(format!("{}: {} images, {:?} each\n", file.path().display(), file.len(), file.shape()))
 }

@@ -30,6 +30,9 @@ struct Arguments {
     /// Those of a run that was begun with `--no-faces` are left out always.
     #[arg(long)]
     no_faces: bool,
+    /// Prints the result as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     verbosity: terminal::Verbosity,
 }
@@ -48,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<String, Error> {
-    let Arguments { runs, out, data, no_faces, .. } = arguments;
+    let Arguments { runs, out, data, no_faces, json, .. } = arguments;
     let out = match (out, runs.as_slice()) {
         (Some(out), _) => out,
         (None, [run]) => run.join("report.html"),
@@ -56,5 +59,9 @@ fn run(arguments: Arguments) -> Result<String, Error> {
     };
     let faces = FacesShown::unless(no_faces);
     let written = write_report(&Report { runs, data, faces, ended_by: None }, &out)?;
+    if json {
+        let said = serde_json::json!({ "file": out, "size_bytes": written.bytes });
+        return Ok(format!("{said:#}\n"));
+    }
     Ok(format!("{}: {:.1} KiB\n", out.display(), written.bytes as f64 / 1024.0))
 }

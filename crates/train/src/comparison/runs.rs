@@ -122,12 +122,34 @@ impl fmt::Display for Verdict {
 /// [`Error::TooFewRuns`] of fewer than two, [`Error::EqualNames`] of a folder that is given twice,
 /// and those of [`ComparedRun::read`].
 pub fn read_runs(folders: &[PathBuf]) -> Result<Vec<ComparedRun>, Error> {
+    refuse_given_twice(folders)?;
     // Without what says the same: `run/` is `run`.
     let folders: Vec<PathBuf> =
         folders.iter().map(|folder| folder.components().collect()).collect();
     let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     check_names(&names)?;
     names.into_iter().zip(folders).map(|(name, folder)| ComparedRun::read(name, &folder)).collect()
+}
+
+/// Refuses a folder that is given twice, by whatever path.
+///
+/// # Errors
+///
+/// [`Error::EqualNames`] with the path of the second.
+pub(crate) fn refuse_given_twice(folders: &[PathBuf]) -> Result<(), Error> {
+    let paths: Vec<PathBuf> = folders.iter().map(|folder| whole(folder)).collect();
+    for (index, path) in paths.iter().enumerate() {
+        if paths[..index].contains(path) {
+            let given: PathBuf = folders[index].components().collect();
+            return Err(Error::EqualNames { name: given.display().to_string() });
+        }
+    }
+    Ok(())
+}
+
+/// A folder's one path; of a folder that is not there, which is refused when it is read, the one given.
+pub(crate) fn whole(folder: &Path) -> PathBuf {
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
 /// Whether these are names of runs to compare: two at least, and no two equal.

@@ -16,7 +16,12 @@ use super::{
     run::ReportedRun,
     section::Section,
 };
-use crate::{Error, run::is_running, whole_file::write_quickly};
+use crate::{
+    Error,
+    comparison::{refuse_given_twice, whole},
+    run::is_running,
+    whole_file::write_quickly,
+};
 
 const PAGE: &str = include_str!("templates/page.html");
 const RUN: &str = include_str!("templates/run.html");
@@ -96,14 +101,7 @@ fn page(report: &Report) -> Result<String, Error> {
 
 fn read(report: &Report) -> Result<Vec<ReportedRun>, Error> {
     let folders = &report.runs;
-    // A folder that is not there is refused when it is read.
-    let whole = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
-    let paths: Vec<PathBuf> = folders.iter().map(whole).collect();
-    for (index, path) in paths.iter().enumerate() {
-        if paths[..index].contains(path) {
-            return Err(Error::EqualNames { name: folders[index].display().to_string() });
-        }
-    }
+    refuse_given_twice(folders)?;
     let name = |folder: &PathBuf| match whole(folder).file_name() {
         Some(name) if folders.len() == 1 => name.to_string_lossy().into_owned(),
         _ => folder.display().to_string(),

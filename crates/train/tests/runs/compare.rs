@@ -227,6 +227,8 @@ fn a_runs_diagnosis_is_its_verdict_and_broken_files_are_named() {
     fs::remove_file(out.join("probe/diagnosis.json")).unwrap();
     let folders = [out.join("probe"), out.join("tuned")];
     let runs = read_runs(&folders).unwrap();
+    let twice = [folders[0].clone(), folders[0].join("../probe")];
+    assert!(matches!(read_runs(&twice), Err(Error::EqualNames { .. })), "{twice:?}");
     assert_eq!(runs[0].verdict, Verdict::NotDiagnosed);
     assert_eq!(runs[1].verdict.to_string(), "warning: The rate is high.");
     fs::write(&path, "{").unwrap();

@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// Leave the file as it is published
     #[arg(long)]
     pub(crate) no_convert: bool,
+    /// Prints the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }

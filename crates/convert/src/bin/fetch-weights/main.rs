@@ -30,7 +30,19 @@ fn run(arguments: Arguments) -> anyhow::Result<String> {
     let mut said = format!("{fetched}\nlicence        {}\n", publication.licence);
     let out = order.folder.join(publication.name).with_extension("safetensors");
     let (file, weights) = (fetched.file.display(), out.display());
+    let json = |weights, conversion| {
+        let said = serde_json::json!({
+            "fetched": fetched.to_json(),
+            "licence": publication.licence.to_string(),
+            "weights": weights,
+            "conversion": conversion,
+        });
+        format!("{said:#}\n")
+    };
     if arguments.no_convert {
+        if arguments.json {
+            return Ok(json(None, None));
+        }
         writeln!(said, "next           cargo xtask convert-weights {file} --out {weights}")?;
         return Ok(said);
     }
@@ -41,8 +53,11 @@ fn run(arguments: Arguments) -> anyhow::Result<String> {
     // The file is there, whatever becomes of its conversion.
     let conversion =
         conversion.with_context(|| format!("{file} was fetched, but not converted"))?;
-    writeln!(said, "\n{conversion}")?;
     conversion.findings.iter().for_each(|finding| tracing::warn!("{finding}"));
+    if arguments.json {
+        return Ok(json(Some(&out), Some(conversion.to_json())));
+    }
+    writeln!(said, "\n{conversion}")?;
     writeln!(
         said,
         "next           cargo xtask train --data data/lfw-224 --weights {weights} --out runs/lfw"
