@@ -227,7 +227,7 @@ impl Fetched {
             Standing::FirstSight => "first-seen",
         };
         serde_json::json!({
-            "file": self.file,
+            "file": self.file.display().to_string(),
             "size_bytes": self.size_bytes,
             "sha256": self.sha256,
             "fetched": self.arrival == Arrival::Fetched,

@@ -81,6 +81,7 @@ const EXAMPLES: &str = "Examples:
 fn main() -> ExitCode {
     let arguments: Arguments = terminal::parse();
     terminal::begin(arguments.verbosity);
+    let out = arguments.out.clone();
     let verification = |image| Verification { image, expectation: arguments.expect };
     let request = Request {
         from: arguments.from,
@@ -102,7 +103,9 @@ fn main() -> ExitCode {
     }
     let said = |conversion: convert::Conversion| {
         if arguments.json {
-            format!("{:#}\n", conversion.to_json())
+            let mut said = conversion.to_json();
+            said["file"] = out.display().to_string().into();
+            format!("{said:#}\n")
         } else {
             format!("{conversion}\n")
         }

@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<String, preprocess::Error> {
     let start = Instant::now();
     let outcome = preprocess::prepare(&arguments.faces, &arguments.out, &settings, &progress)?;
     if arguments.json {
-        return Ok(outcome.to_json(&arguments.out));
+        return Ok(format!("{:#}\n", outcome.to_json(&arguments.out)));
     }
     let rate = outcome.manifest().images.len() as f64 / start.elapsed().as_secs_f64();
     let rate = match outcome {

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::manifest::{Counts, Manifest};
 
@@ -24,14 +24,10 @@ impl Outcome {
     }
 
     /// What the set in this folder holds, without its images: what their manifest says of all of them.
-    ///
-    /// # Panics
-    ///
-    /// Never: a manifest has plain fields.
-    pub fn to_json(&self, folder: &Path) -> String {
+    pub fn to_json(&self, folder: &Path) -> Value {
         let Manifest { counts, side, crop, min_faces, skipped, sha256, .. } = self.manifest();
-        let said = json!({
-            "folder": folder,
+        json!({
+            "folder": folder.display().to_string(),
             "made": matches!(self, Self::Made(_)),
             "counts": counts,
             "side": side,
@@ -39,8 +35,7 @@ impl Outcome {
             "min_faces": min_faces,
             "skipped": skipped,
             "sha256": sha256,
-        });
-        serde_json::to_string_pretty(&said).expect("a manifest has plain fields") + "\n"
+        })
     }
 }
 

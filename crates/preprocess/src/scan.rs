@@ -88,6 +88,9 @@ pub(crate) fn meant(faces: &Path) -> Option<PathBuf> {
         let people = folders(folder);
         1 < people.iter().filter(|person| 0 < photographs(person)).count()
     };
+    if holds_people(faces) {
+        return None;
+    }
     if 0 < photographs(faces) {
         let above = faces.canonicalize().ok()?.parent()?.to_owned();
         return Some(above).filter(|above| holds_people(above));
@@ -209,6 +212,11 @@ mod tests {
         assert_eq!(meant(&people.join("Ann")), Some(people.clone()));
         assert_eq!(meant(&people), None);
         assert_eq!(meant(&root.join("notes")), None);
+        // People are here, though with few photographs and something beside them.
+        touch(&people.join("group.jpg"));
+        touch(&people.join("Ann/2019/1.jpg"));
+        touch(&people.join("Ann/2020/1.jpg"));
+        assert_eq!(meant(&people), None);
     }
 
     #[cfg(unix)]

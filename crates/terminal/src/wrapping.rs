@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stdout};
 
 use console::Term;
-use textwrap::{Options, fill};
+use textwrap::{Options, WordSplitter, fill};
 
 /// Text for stdout: where that is a terminal, lines that are too long for it are broken between words.
 /// Elsewhere, as for a program that reads it, they stay whole.
@@ -22,7 +22,12 @@ fn wrapped_to(text: &str, width: usize) -> String {
         let words = line.trim_start();
         let indent = &line[..line.len() - words.len()];
         let further = format!("{indent}    ");
-        let options = Options::new(width).initial_indent(indent).subsequent_indent(&further);
+        // Names of checks have hyphens, and paths are copied.
+        let options = Options::new(width)
+            .initial_indent(indent)
+            .subsequent_indent(&further)
+            .word_splitter(WordSplitter::NoHyphenation)
+            .break_words(false);
         fill(words, options)
     };
     let lines: Vec<String> = text.split('\n').map(line).collect();
@@ -39,13 +44,7 @@ mod tests {
         let expected = "short  line\n  one two three\n      four five\n      six\n";
         assert_eq!(wrapped_to(text, 16), expected);
         assert_eq!(wrapped_to(text, 80), text);
-    }
-
-    #[test]
-    fn where_there_is_no_terminal_nothing_is_broken() {
-        let text = "word ".repeat(500);
-        if !stdout().is_terminal() {
-            assert_eq!(wrapped(&text), text);
-        }
+        let names = "one overfit-batch /a/path/that/is/longer";
+        assert_eq!(wrapped_to(names, 16), "one\n    overfit-batch\n    /a/path/that/is/longer");
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct FrozenBase {
 pub(crate) struct FrozenAccuracy {
     /// By the person whose mean features are nearest.
     pub(crate) nearest_mean: f64,
-    /// By a linear classifier; none of too many images.
+    /// By a linear classifier; none of too many images, or where features are all the same.
     pub(crate) linear_probe: Option<f64>,
 }
 
@@ -52,21 +52,25 @@ impl FrozenBase {
         fold: &Fold,
         interrupt: &Interrupt,
     ) -> Result<FrozenAccuracy, Error> {
-        let nearest_mean = nearest_mean_accuracy(&self.file, labels, num_classes, fold)?;
         let goes_on = || {
             if interrupt.is_raised() {
                 return Err(Error::Interrupted { fold: fold.index });
             }
             Ok(())
         };
+        goes_on()?;
+        let nearest_mean = nearest_mean_accuracy(&self.file, labels, num_classes, fold)?;
+        goes_on()?;
         let probe = if let Some(probe) = self.probe.get() {
             probe
         } else {
             let probe = LinearProbe::of(&self.file, goes_on)?;
             self.probe.get_or_init(|| probe)
         };
-        let linear_probe =
-            probe.as_ref().map(|probe| probe.accuracy(labels, num_classes, fold)).transpose()?;
+        let linear_probe = match probe {
+            Some(probe) => probe.accuracy(labels, num_classes, fold)?,
+            None => None,
+        };
         Ok(FrozenAccuracy { nearest_mean, linear_probe })
     }
 }

@@ -12,7 +12,7 @@ impl Export {
         let value =
             |value: &Value| json!({ "name": value.name, "shape": value.shape, "dtype": "f32" });
         json!({
-            "file": self.file,
+            "file": self.file.display().to_string(),
             "size_bytes": self.size_bytes,
             "sha256": self.sha256,
             "target": self.target.to_string(),

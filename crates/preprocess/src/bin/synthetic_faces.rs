@@ -68,9 +68,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<String> {
         .with_context(|| format!("drawing faces into {}", out.display()))?;
     if arguments.json {
         let said = serde_json::json!({
-            "folder": out,
+            "folder": out.display().to_string(),
             "identities": identities,
-            "photographs": photographs,
+            "photographs_each": photographs,
+            "side": side.px(),
             "first_identity": first_identity,
             "seed": seed,
         });

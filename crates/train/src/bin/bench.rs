@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast the arithmetic is, in turn with PyTorch, Keras and Pillow.
 
 use std::{
+    io::{Write, stdout},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -113,13 +114,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<String> {
     if let Some(batch) = arguments.layers {
         let times = layers(batch.get(), repetitions, &interrupt)?;
         let machine = machine.or_better(Machine::measured(threads));
-        write_json(arguments, &json!({ "machine": machine, "layers": times }))?;
-        return Ok(layers_table(machine, batch.get(), &times));
+        let json = json!({ "machine": machine, "layers": times });
+        return with_json(layers_table(machine, batch.get(), &times), arguments, &json);
     }
     if arguments.growth {
         let grown = growth(threads, repetitions, &interrupt)?;
-        write_json(arguments, &json!({ "machine": machine, "growth": grown }))?;
-        return Ok(growth_table(machine, &grown));
+        let json = json!({ "machine": machine, "growth": grown });
+        return with_json(growth_table(machine, &grown), arguments, &json);
     }
     let cases = if arguments.cases.is_empty() { &Case::ALL[..] } else { &arguments.cases };
     let needs = |reads| cases.iter().any(|case| case.reads() == reads);
@@ -157,10 +158,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<String> {
     }
     progress.finish_and_clear();
     let machine = machine.or_better(Machine::measured(threads));
-    write_json(arguments, &json!({ "machine": machine, "cases": results }))?;
+    let json = json!({ "machine": machine, "cases": results });
     let experiments =
         experiments(&results).map_or_else(String::new, |experiments| format!("\n{experiments}"));
-    Ok(table(machine, &results) + &experiments)
+    with_json(table(machine, &results) + &experiments, arguments, &json)
 }
 
 /// A Python that can be started.
@@ -216,8 +217,17 @@ impl Peers {
     }
 }
 
-fn write_json(arguments: &Arguments, measured: &serde_json::Value) -> anyhow::Result<()> {
-    let Some(path) = &arguments.json else { return Ok(()) };
-    let text = serde_json::to_string_pretty(measured)?;
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+/// Writes the file that was asked for, and gives the table; where that fails the table is said all the same.
+fn with_json(
+    table: String,
+    arguments: &Arguments,
+    measured: &serde_json::Value,
+) -> anyhow::Result<String> {
+    let Some(path) = &arguments.json else { return Ok(table) };
+    let written = std::fs::write(path, format!("{measured:#}"));
+    if written.is_err() {
+        stdout().write_all(table.as_bytes())?;
+    }
+    written.with_context(|| format!("writing {}", path.display()))?;
+    Ok(table)
 }

@@ -73,7 +73,7 @@ fn run(arguments: Arguments) -> Result<String, train::Error> {
     let file = export(&config, &Interrupt::on_signal()?)?;
     if is_json {
         let said = serde_json::json!({
-            "file": file.path(),
+            "file": file.path().display().to_string(),
             "images": file.len(),
             "shape": file.shape(),
             "layer": config.layer,

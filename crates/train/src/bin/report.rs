@@ -60,7 +60,8 @@ fn run(arguments: Arguments) -> Result<String, Error> {
     let faces = FacesShown::unless(no_faces);
     let written = write_report(&Report { runs, data, faces, ended_by: None }, &out)?;
     if json {
-        let said = serde_json::json!({ "file": out, "size_bytes": written.bytes });
+        let said =
+            serde_json::json!({ "file": out.display().to_string(), "size_bytes": written.bytes });
         return Ok(format!("{said:#}\n"));
     }
     Ok(format!("{}: {:.1} KiB\n", out.display(), written.bytes as f64 / 1024.0))

@@ -94,16 +94,21 @@ fn drift(epoch: &EpochRecord, health: &HealthRecord, counts: &Counts) -> Outcome
 /// How far a schedule may have lowered a stage's rate before its loss may stand still.
 const LOWERED: f64 = 0.05;
 
-/// Finds a loss that stands still, but for a rate that a plateau or a schedule has lowered.
+/// Finds a loss that stands still, also before a plateau or a schedule has lowered its rate: after that
+/// it may.
 fn flat(epochs: &[EpochRecord], rate: f64, counts: &Counts) -> Outcome {
-    let last = epochs.last().map_or(rate, |epoch| epoch.learning_rate);
-    if last < LOWERED * rate {
+    let is_whole = |epoch: &&EpochRecord| LOWERED * rate <= epoch.learning_rate;
+    let loss = |epoch: &EpochRecord| epoch.train_loss;
+    let all = flat_loss(&epochs.iter().map(loss).collect::<Vec<_>>(), counts);
+    let at_whole: Vec<f64> = epochs.iter().filter(is_whole).map(loss).collect();
+    if all.finding().is_some() && flat_loss(&at_whole, counts).finding().is_none() {
+        let last = epochs.last().map_or(rate, |epoch| epoch.learning_rate);
         return Outcome::skipped(
             Check::FlatLoss,
             format!("at a rate of {last:.0e}, where the recipe says {rate:e}, a loss stands still"),
         );
     }
-    flat_loss(&epochs.iter().map(|epoch| epoch.train_loss).collect::<Vec<_>>(), counts)
+    all
 }
 
 /// Finds a network that knows its training images and not the others.
@@ -194,8 +199,8 @@ pub fn baseline_beaten(folds: &[BesideBaseline]) -> Outcome {
         } else {
             (
                 "what is trained on top of it does not pay",
-                "Train on augmented photographs (`--recipe augmented`), take a linear classifier \
-                 (`--recipe linear-probe`), or give what is trained more `weight_decay`.",
+                "Set `augmented` and `linear-probe` beside it (`cargo xtask compare`), or give what is \
+                 trained more `weight_decay`.",
             )
         };
         (
@@ -270,15 +275,18 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_may_stand_still_at_a_rate_that_was_lowered_and_at_no_other() {
+    fn a_loss_may_stand_still_at_a_rate_that_was_lowered_but_not_before() {
         let counts = Counts::of(&[0, 1, 2, 3], 4);
-        let epochs = |learning_rate| {
-            let still = EpochRecord { learning_rate, ..epoch(4.0_f64.ln(), 0.25, 0.25) };
-            vec![still; 5]
+        let still = |learning_rate, count| {
+            vec![EpochRecord { learning_rate, ..epoch(4.0_f64.ln(), 0.25, 0.25) }; count]
         };
-        assert!(flat(&epochs(1e-3), 1e-3, &counts).finding().is_some());
-        assert!(flat(&epochs(1e-9), 1e-9, &counts).finding().is_some());
-        assert!(matches!(flat(&epochs(1e-5), 1e-3, &counts), Outcome::Skipped { .. }));
+        let judged = |epochs: Vec<EpochRecord>, rate| flat(&epochs, rate, &counts);
+        assert!(judged(still(1e-3, 5), 1e-3).finding().is_some());
+        assert!(judged(still(1e-9, 5), 1e-9).finding().is_some());
+        // Stuck from the first on: that a plateau has seen it, too, mends nothing.
+        assert!(judged([still(1e-3, 5), still(1e-5, 5)].concat(), 1e-3).finding().is_some());
+        // A rate that another fold has left.
+        assert!(matches!(judged(still(1e-7, 5), 1e-3), Outcome::Skipped { .. }));
     }
 
     #[test]

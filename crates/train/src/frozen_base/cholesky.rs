@@ -16,7 +16,7 @@ pub(super) enum Cholesky {
 }
 
 impl Cholesky {
-    /// Factors a matrix.
+    /// Factors a matrix; none that is not positive definite.
     ///
     /// # Shapes
     ///
@@ -24,29 +24,29 @@ impl Cholesky {
     ///
     /// # Errors
     ///
-    /// [`Error::Tensor`] if there is no room, or the matrix is not positive definite.
+    /// [`Error::Tensor`] if there is no room.
     ///
     /// # Source
     ///
     /// Golub and Van Loan, Matrix Computations, 4th ed., section 4.2.6, the block outer product version,
     /// by halves.
-    pub(super) fn of(matrix: &Tensor) -> Result<Self, Error> {
+    pub(super) fn of(matrix: &Tensor) -> Result<Option<Self>, Error> {
         let size = matrix.dim(0)?;
         if size <= LEAF {
             let rows = matrix.flatten_all()?.to_vec1()?;
-            return Ok(Self::Leaf { size, rows: factored(rows, size)? });
+            return Ok(factored(rows, size).map(|rows| Self::Leaf { size, rows }));
         }
         let half = size / 2;
         let part = |row, rows, column, columns| {
             matrix.narrow(0, row, rows)?.narrow(1, column, columns)?.contiguous()
         };
-        let upper = Self::of(&part(0, half, 0, half)?)?;
+        let Some(upper) = Self::of(&part(0, half, 0, half)?)? else { return Ok(None) };
         // left upperᵀ = A21, and so upper leftᵀ = A21ᵀ.
         let below = part(half, size - half, 0, half)?;
         let left = upper.solve_lower(&below.t()?.contiguous()?)?.t()?.contiguous()?;
         let rest = (part(half, size - half, half, size - half)? - left.matmul(&left.t()?)?)?;
-        let lower = Self::of(&rest)?;
-        Ok(Self::Halves { upper: Box::new(upper), left, lower: Box::new(lower) })
+        let Some(lower) = Self::of(&rest)? else { return Ok(None) };
+        Ok(Some(Self::Halves { upper: Box::new(upper), left, lower: Box::new(lower) }))
     }
 
     /// The `X` of `A X = B`.
@@ -110,7 +110,7 @@ impl Cholesky {
 }
 
 /// Column by column, in rows of the lower triangle.
-fn factored(mut rows: Vec<f64>, size: usize) -> Result<Vec<f64>, Error> {
+fn factored(mut rows: Vec<f64>, size: usize) -> Option<Vec<f64>> {
     for column in 0..size {
         for row in column..size {
             let products =
@@ -121,11 +121,11 @@ fn factored(mut rows: Vec<f64>, size: usize) -> Result<Vec<f64>, Error> {
             } else if 0.0 < value {
                 value.sqrt()
             } else {
-                return Err(candle_core::Error::Msg("is not positive definite".to_owned()).into());
+                return None;
             };
         }
     }
-    Ok(rows)
+    Some(rows)
 }
 
 /// Solves a small triangle, whose rows come in the order in which they can be solved: number, element on
@@ -170,7 +170,7 @@ mod tests {
             let matrix = (wide.matmul(&wide.t().unwrap()).unwrap() + one).unwrap();
             let right: Vec<f64> = values()[..3].repeat(size);
             let right = Tensor::from_vec(right, (size, 3), &Device::Cpu).unwrap();
-            let solution = Cholesky::of(&matrix).unwrap().solve(&right).unwrap();
+            let solution = Cholesky::of(&matrix).unwrap().unwrap().solve(&right).unwrap();
             let back = matrix.matmul(&solution).unwrap();
             let error = (back - right).unwrap().abs().unwrap().max_all().unwrap();
             // Rounding in f64, of sums of some hundred terms.
@@ -181,6 +181,6 @@ mod tests {
     #[test]
     fn a_matrix_without_a_factor_is_refused() {
         let matrix = Tensor::new(&[[1.0_f64, 2.0], [2.0, 1.0]], &Device::Cpu).unwrap();
-        assert!(Cholesky::of(&matrix).is_err());
+        assert!(Cholesky::of(&matrix).unwrap().is_none());
     }
 }

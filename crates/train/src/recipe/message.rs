@@ -81,14 +81,21 @@ fn elsewhere(message: &str) -> Option<String> {
     let whole = "`cargo xtask train --show-recipe two-stage` prints a whole recipe";
     Some(match key {
         "name" | "train" | "epochs" | "optimizer" => format!("every [[stage]] has one; {whole}"),
-        _ => format!("every recipe has one; {whole}"),
+        "head"
+        | "head_init"
+        | "batch_size"
+        | "shuffle"
+        | "fresh_model_per_fold"
+        | "loss"
+        | "split" => format!("every recipe has one; {whole}"),
+        _ => return None,
     })
 }
 
 /// Whether a table may have this key.
 fn knows<T: DeserializeOwned>(before: &str, key: &str) -> bool {
     let unknown = format!("unknown field `{key}`");
-    match toml::from_str::<T>(&format!("{before}{key} = []")) {
+    match toml::from_str::<T>(&format!("{before}\"{key}\" = []")) {
         Ok(_) => true,
         Err(error) => !error.message().starts_with(&unknown),
     }

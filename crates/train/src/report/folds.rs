@@ -102,7 +102,7 @@ pub(super) fn chart(summary: &Summary) -> String {
 fn baselines(of: &Baselines) -> Vec<(f64, &'static str, &'static str)> {
     let nearest = of.nearest_mean.map(|value| (value, "nearest mean", "rule nearest"));
     let others = [(of.majority, "commonest person", "rule"), (of.chance, "chance", "rule")];
-    let probe = of.linear_probe.map(|value| (value, "linear probe", "rule nearest"));
+    let probe = of.linear_probe.map(|value| (value, "ridge probe", "rule nearest"));
     probe.into_iter().chain(nearest).chain(others).collect()
 }
 

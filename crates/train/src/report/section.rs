@@ -43,7 +43,8 @@ pub(super) struct Section {
     progress: Option<String>,
     tiles: Vec<Tile>,
     folds_chart: Option<String>,
-    lacks_baselines: bool,
+    /// What the rules in the chart of folds are.
+    baselines: &'static str,
     folds: Vec<FoldRow>,
     curves: Vec<Curves>,
     confusions: Vec<ConfusionRow>,
@@ -172,10 +173,7 @@ impl Section {
             progress: progress(run),
             tiles: run.summary.as_ref().map(tiles).unwrap_or_default(),
             folds_chart: run.summary.as_ref().map(folds::chart),
-            lacks_baselines: run
-                .summary
-                .as_ref()
-                .is_some_and(|summary| summary.baselines.nearest_mean.is_none()),
+            baselines: run.summary.as_ref().map_or("", baselines),
             is_repeated: 1 < run.identity.repeats.get(),
             is_diagnosed: run.diagnosis.is_some(),
             folds: run.summary.as_ref().map(fold_rows).unwrap_or_default(),
@@ -203,6 +201,22 @@ impl Section {
             recipe: run.identity.recipe.clone(),
             command: command(run),
         })
+    }
+}
+
+/// What the frozen base's rules in the chart of folds are, or why there are none.
+fn baselines(summary: &Summary) -> &'static str {
+    match (summary.baselines.nearest_mean, summary.baselines.linear_probe) {
+        (None, _) => {
+            "What the frozen base alone can do is not known here: its features are not kept. Once a run of \
+             linear-probe on the same set and weights has kept them, this run's command finds it out and trains \
+             nothing anew."
+        }
+        (Some(_), None) => "Nearest mean: who has the nearest mean features of the frozen base.",
+        (Some(_), Some(_)) => {
+            "Nearest mean: who has the nearest mean features of the frozen base. Ridge probe: a linear classifier \
+             on them, solved by ridge regression. Neither trains the network."
+        }
     }
 }
 

@@ -75,8 +75,8 @@ pub fn table(summary: &Summary) -> String {
     }
     if let Some(linear_probe) = summary.baselines.linear_probe {
         line(format_args!(
-            "{:>12}  {:>7.2}%  the frozen base alone: a linear classifier (ridge regression) on its features",
-            "linear probe",
+            "{:>12}  {:>7.2}%  the frozen base alone: a linear classifier, solved by ridge regression",
+            "ridge probe",
             percent(linear_probe)
         ));
     }

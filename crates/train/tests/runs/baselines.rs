@@ -47,7 +47,7 @@ fn a_run_without_kept_features_has_its_baselines_once_another_has_kept_them() {
         };
         assert_eq!(after, &known);
     }
-    assert!(page().contains(">linear probe "), "{}", page());
+    assert!(page().contains(">ridge probe "), "{}", page());
     // And they stay.
     assert_eq!(run(&whole, &never).unwrap(), after);
 }

@@ -130,7 +130,7 @@ fn several_runs_are_compared() {
     // What the base alone can do is the same beside both.
     let probe = summaries[0].baselines.linear_probe.unwrap();
     assert_eq!(summaries[1].baselines.linear_probe, Some(probe));
-    for words in [">linear probe {} %</text>", ", a linear classifier on the frozen base {} %."] {
+    for words in [">ridge probe {} %</text>", ", a linear classifier on the frozen base {} %."] {
         let words = words.replace("{}", &format!("{:.1}", 100.0 * probe));
         assert_eq!(text.matches(&words).count(), 2, "{words} {text}");
     }

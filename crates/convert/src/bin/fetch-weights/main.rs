@@ -33,7 +33,7 @@ fn run(arguments: Arguments) -> anyhow::Result<String> {
     let json = |weights, conversion| {
         let said = serde_json::json!({
             "fetched": fetched.to_json(),
-            "licence": publication.licence.to_string(),
+            "license": publication.licence.to_string(),
             "weights": weights,
             "conversion": conversion,
         });
@@ -55,7 +55,7 @@ fn run(arguments: Arguments) -> anyhow::Result<String> {
         conversion.with_context(|| format!("{file} was fetched, but not converted"))?;
     conversion.findings.iter().for_each(|finding| tracing::warn!("{finding}"));
     if arguments.json {
-        return Ok(json(Some(&out), Some(conversion.to_json())));
+        return Ok(json(Some(out.display().to_string()), Some(conversion.to_json())));
     }
     writeln!(said, "\n{conversion}")?;
     writeln!(
