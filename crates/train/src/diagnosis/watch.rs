@@ -199,8 +199,8 @@ pub fn baseline_beaten(folds: &[BesideBaseline]) -> Outcome {
         } else {
             (
                 "what is trained on top of it does not pay",
-                "Set `augmented` and `linear-probe` beside it (`cargo xtask compare`), or give what is \
-                 trained more `weight_decay`.",
+                "Set `linear-probe`, or of a thousand photographs and more `augmented`, beside it \
+                 (`cargo xtask compare`), or give what is trained more `weight_decay`.",
             )
         };
         (

@@ -323,7 +323,9 @@ fn fold_rows(summary: &Summary) -> Vec<FoldRow> {
         ),
         images: format!(
             "{} + {} | {}",
-            fold.train_images, fold.inner_images, fold.validation_images
+            fold.train_images.saturating_sub(fold.inner_images),
+            fold.inner_images,
+            fold.validation_images
         ),
         time: duration(fold.seconds),
     };

@@ -76,7 +76,7 @@ pub struct WeightsSummary {
 pub struct FoldSummary {
     /// From 0.
     pub fold: usize,
-    /// How many images were trained on.
+    /// How many images were not held out: those that trained, and the inner ones that steered.
     pub train_images: usize,
     /// How many were held out.
     pub validation_images: usize,
