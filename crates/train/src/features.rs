@@ -5,6 +5,8 @@ mod dtype;
 mod export;
 mod file;
 mod key;
+#[cfg(test)]
+mod small_file;
 
 pub use cache::FeatureCache;
 pub use dtype::FeatureDtype;
@@ -12,6 +14,8 @@ pub use export::{Config, export};
 pub use file::{FeatureFile, FeatureMetadata, FeatureWriter};
 pub use key::feature_key;
 pub(crate) use key::{ARITHMETIC_VERSION, network_sha256};
+#[cfg(test)]
+pub(crate) use small_file::small_file;
 
 use std::collections::BTreeMap;
 

@@ -96,27 +96,16 @@ fn single(value: f64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::{FeatureDtype, FeatureMetadata, FeatureWriter};
+    use crate::features::small_file;
 
     #[test]
     fn an_image_goes_to_whose_mean_it_points_at() {
-        let folder = tempfile::tempdir().unwrap();
-        let metadata = FeatureMetadata {
-            layer: "pool5".to_owned(),
-            weights_sha256: String::new(),
-            data_sha256: String::new(),
-            key: "k".to_owned(),
-            dtype: FeatureDtype::F32,
-        };
         // The first two people differ in the first feature, beside one that all share; the third has no
         // training image.
         let labels = vec![0, 0, 1, 1, 0, 1, 2];
-        let path = folder.path().join("f.safetensors");
-        let mut writer = FeatureWriter::create(&path, metadata, &[2], labels.clone()).unwrap();
         let features =
             [[1.0, 9.0], [3.0, 9.0], [-1.0, 9.0], [-3.0, 9.0], [0.1, 9.0], [0.2, 9.0], [5.0, 9.0]];
-        writer.append(&features.concat()).unwrap();
-        let file = writer.finish().unwrap();
+        let (_folder, file) = small_file(2, &features.concat());
         let fold = Fold { index: 0, train: vec![0, 1, 2, 3], validation: vec![4, 5, 6] };
         // The fifth is right, the sixth lies with the other, the seventh cannot be named.
         let accuracy = nearest_mean_accuracy(&file, &labels, 3, &fold).unwrap();

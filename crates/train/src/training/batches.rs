@@ -41,22 +41,11 @@ pub(crate) fn for_each_batch<'b>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::{FeatureDtype, FeatureMetadata, FeatureWriter};
+    use crate::features::small_file;
 
     #[test]
     fn batches_come_in_order_until_the_first_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let metadata = FeatureMetadata {
-            layer: "pool5".to_owned(),
-            weights_sha256: String::new(),
-            data_sha256: String::new(),
-            key: "k".to_owned(),
-            dtype: FeatureDtype::F32,
-        };
-        let path = folder.path().join("f.safetensors");
-        let mut writer = FeatureWriter::create(&path, metadata, &[1], vec![0; 9]).unwrap();
-        writer.append(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).unwrap();
-        let file = writer.finish().unwrap();
+        let (_folder, file) = small_file(1, &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
         let order = [8, 3, 1, 0, 7];
         let mut seen = Vec::new();
         let inputs = Inputs::Features(&file);
